@@ -1,0 +1,34 @@
+# Compiles each shader for each element type it takes and gathers the SPIR-V in one C file.
+# Types: f32; f16 and bf16 with 16-bit storage; f16p and bf16p packed two to a 32-bit word.
+# A shader whose first lines hold "types: f32" is compiled for those types only.
+set(generated ${CMAKE_BINARY_DIR}/generated/shaders)
+file(MAKE_DIRECTORY ${generated})
+file(GLOB shader_includes CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/shaders/*.glsl ${CMAKE_SOURCE_DIR}/shaders/push.h)
+set(headers)
+set(list_text "// Made by cmake/shaders.cmake.\n")
+set(table_text "")
+foreach(shader ${HORNITO_SHADERS})
+  get_filename_component(stem ${shader} NAME_WE)
+  file(STRINGS ${shader} types REGEX "^// types:" LIMIT_COUNT 1)
+  if(types)
+    string(REGEX REPLACE "^// types: *" "" types "${types}")
+    string(REPLACE " " ";" types "${types}")
+  else()
+    set(types f32 f16 bf16 f16p bf16p)
+  endif()
+  foreach(type ${types})
+    string(TOUPPER ${type} upper)
+    set(header ${generated}/${stem}.${type}.h)
+    add_custom_command(OUTPUT ${header}
+      COMMAND ${GLSLANG} --quiet --target-env vulkan1.1 -V --vn hn_spv_${stem}_${type}
+              -DT_${upper}=1 -I${CMAKE_SOURCE_DIR}/shaders -o ${header} ${shader}
+      DEPENDS ${shader} ${shader_includes} VERBATIM)
+    list(APPEND headers ${header})
+    string(APPEND list_text "#include \"shaders/${stem}.${type}.h\"\n")
+    string(APPEND table_text "    { \"${stem}.${type}\", hn_spv_${stem}_${type}, sizeof hn_spv_${stem}_${type} / 4 },\n")
+  endforeach()
+endforeach()
+set(HORNITO_SHADER_SOURCE ${CMAKE_BINARY_DIR}/generated/shaders.c)
+set(shader_text "#include <stddef.h>\n#include <stdint.h>\n${list_text}#include \"ops/shader.h\"\n\nconst hn__shader hn__shaders[] = {\n${table_text}    { NULL, NULL, 0 },\n};\n")
+file(CONFIGURE OUTPUT ${HORNITO_SHADER_SOURCE} CONTENT "${shader_text}" @ONLY)
+set_source_files_properties(${HORNITO_SHADER_SOURCE} PROPERTIES OBJECT_DEPENDS "${headers}")

@@ -1,0 +1,114 @@
+// Devices and their memory.
+#ifndef HORNITO_DEVICE_H
+#define HORNITO_DEVICE_H
+
+#include "hornito/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum hn_device_kind {
+    HN_DEVICE_REF,    // every operator by its f64 reference: slow, exact
+    HN_DEVICE_CPU,    // host kernels in f32, threads
+    HN_DEVICE_VULKAN, // any Vulkan 1.1 device
+} hn_device_kind;
+
+// Optional features of a Vulkan device, as bits; `mask` in hn_device_params takes them away.
+typedef enum hn_feature {
+    HN_FEATURE_STORAGE_16 = 1 << 0,   // 16-bit elements in storage buffers
+    HN_FEATURE_STORAGE_8 = 1 << 1,    // 8-bit elements in storage buffers
+    HN_FEATURE_FP16 = 1 << 2,         // f16 arithmetic
+    HN_FEATURE_INT8 = 1 << 3,         // 8-bit arithmetic
+    HN_FEATURE_INT_DOT = 1 << 4,      // integer dot product
+    HN_FEATURE_SUBGROUP = 1 << 5,     // subgroup arithmetic and shuffle in compute
+    HN_FEATURE_SUBGROUP_SIZE = 1 << 6,// subgroup size control
+    HN_FEATURE_BDA = 1 << 7,          // buffer device address
+    HN_FEATURE_TIMELINE = 1 << 8,     // timeline semaphores
+    HN_FEATURE_PUSH_DESCRIPTOR = 1 << 9,
+    HN_FEATURE_COOPMAT = 1 << 10,     // KHR cooperative matrix
+    HN_FEATURE_COOPMAT2 = 1 << 11,    // NV cooperative matrix 2
+    HN_FEATURE_MEMORY_BUDGET = 1 << 12,
+    HN_FEATURE_EXEC_STATS = 1 << 13,  // pipeline executable properties
+    HN_FEATURE_DEVICE_FAULT = 1 << 14,
+    HN_FEATURE_TIMESTAMPS = 1 << 15,
+    HN_FEATURE_HOST_VISIBLE = 1 << 16,// device-local memory the host can map (no staging copy)
+    HN_FEATURE_COUNT = 17,
+} hn_feature;
+// "storage_16", ...; NULL for a bit that is no feature.
+HN_API const char *hn_feature_name(hn_feature f);
+
+typedef struct hn_device_info {
+    hn_device_kind kind;
+    char spec[32];    // what opens it: "cpu", "vulkan:0"
+    char name[256];   // as the driver says it
+    char driver[256]; // driver name and version text; empty for cpu and ref
+    char uuid[37];    // 8-4-4-4-12 hex digits; empty for cpu and ref
+    char type[16];    // "discrete", "integrated", "virtual", "software", "host"
+    uint32_t api_major, api_minor;
+    uint32_t features;         // hn_feature bits, after the mask
+    uint32_t subgroup_size;    // 0 where there is none
+    uint32_t max_invocations;  // of a workgroup
+    uint32_t max_shared_bytes; // of a workgroup
+    int64_t max_binding_bytes; // of one storage binding
+    int64_t heap_bytes;        // largest device-local heap, or host memory
+    int n_threads;             // cpu and ref
+} hn_device_info;
+
+// Lists what is here: every Vulkan device, then "cpu", then "ref". *out is freed by
+// hn_device_list_destroy. A machine without Vulkan is no error: its reason goes to the log.
+HN_API hn_status hn_device_list(hn_device_info **out, int *out_n);
+HN_API void hn_device_list_destroy(hn_device_info **list);
+
+// A Vulkan device that the application already has. It stays the application's, must outlive the
+// hn_device, and its queue is used only inside calls on that device and its plans.
+typedef struct hn_vulkan_handles {
+    void *get_instance_proc_addr; // PFN_vkGetInstanceProcAddr; NULL: the system's loader
+    void *instance, *physical_device, *device, *queue; // dispatchable handles
+    uint32_t queue_family;
+    uint32_t features; // hn_feature bits that were enabled when the device was made
+} hn_vulkan_handles;
+
+typedef struct hn_device_params {
+    // "cpu", "ref", "vulkan" (best rank), "vulkan:N", "vulkan:UUID" or "vulkan:part of the name".
+    // NULL or "auto": a real GPU where there is one, otherwise "cpu".
+    const char *spec;
+    const char *cache_dir; // pipeline cache is kept here; NULL: in memory only
+    uint32_t mask;         // hn_feature bits to behave as if absent
+    bool phone;            // behave as a small phone: no fp16, 128 invocations, 16 KiB shared, 128 MiB
+                           // binding range, no features beyond Vulkan 1.1
+    bool validation;       // turn the validation layer on; its messages go to the log as errors
+    int n_threads;         // host threads; 0: one for each processor
+    double submit_ms;      // longest time one submission may take; 0: 200 discrete, 1000 software
+    const hn_vulkan_handles *vulkan; // use this device instead of opening one
+} hn_device_params;
+
+// A device. Thread-safety: calls on one device and what it made must not overlap.
+typedef struct hn_device hn_device;
+
+// Opens a device. Errors: ARG (no such device; the text lists what there is), DEVICE, NOMEM,
+// UNSUPPORTED (below Vulkan 1.1). *out is NULL on failure. params may be NULL.
+HN_API hn_status hn_device_open(const hn_device_params *params, hn_device **out);
+// Closes it and sets *d to NULL; what is still alive on it is logged. *d may be NULL.
+HN_API void hn_device_close(hn_device **d);
+HN_API const hn_device_info *hn_device_get_info(const hn_device *d);
+// Why this device was chosen, one line. Valid as long as the device.
+HN_API const char *hn_device_reason(const hn_device *d);
+// Bytes of device memory in buffers now, and validation messages so far.
+HN_API int64_t hn_device_bytes(const hn_device *d);
+HN_API int64_t hn_device_validation_count(const hn_device *d);
+
+// Device memory. Contents are zero at first.
+typedef struct hn_buffer hn_buffer;
+// Errors: ARG (n_bytes < 1), NOMEM (with bytes wanted and left). *out is NULL on failure.
+HN_API hn_status hn_buffer_create(hn_device *d, int64_t n_bytes, hn_buffer **out);
+HN_API void hn_buffer_destroy(hn_buffer **b);
+HN_API int64_t hn_buffer_bytes(const hn_buffer *b);
+// Copies n bytes in or out at a byte offset, and waits. Errors: ARG (outside the buffer), DEVICE.
+HN_API hn_status hn_buffer_write(hn_buffer *b, int64_t offset, const void *data, int64_t n);
+HN_API hn_status hn_buffer_read(hn_buffer *b, int64_t offset, void *out_data, int64_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

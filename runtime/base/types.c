@@ -1,0 +1,193 @@
+// Element types, tensor types, and conversion between number formats.
+#include "base/base.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int size;
+} dtypes[HN_DTYPE_COUNT] = {
+    [HN_F32] = { "f32", 4 }, [HN_F16] = { "f16", 2 }, [HN_BF16] = { "bf16", 2 },
+    [HN_I32] = { "i32", 4 }, [HN_U8] = { "u8", 1 },
+};
+
+int hn_dtype_size(hn_dtype t)
+{
+    return t > 0 && t < HN_DTYPE_COUNT ? dtypes[t].size : 0;
+}
+
+const char *hn_dtype_name(hn_dtype t)
+{
+    return t > 0 && t < HN_DTYPE_COUNT ? dtypes[t].name : "?";
+}
+
+int64_t hn_type_numel(const hn_type *t)
+{
+    int64_t n = 1;
+    for (int i = 0; i < t->rank; i++)
+        n *= t->dim[i];
+    return n;
+}
+
+int64_t hn_type_bytes(const hn_type *t)
+{
+    return hn_type_numel(t) * hn_dtype_size(t->dtype);
+}
+
+int64_t hn__cols(const hn_type *t)
+{
+    return t->rank ? t->dim[t->rank - 1] : 1;
+}
+
+int64_t hn__rows(const hn_type *t)
+{
+    return hn_type_numel(t) / hn__cols(t);
+}
+
+bool hn__shape_equal(const hn_type *a, const hn_type *b)
+{
+    return a->rank == b->rank && !memcmp(a->dim, b->dim, sizeof *a->dim * (size_t)a->rank);
+}
+
+bool hn__type_equal(const hn_type *a, const hn_type *b)
+{
+    return a->dtype == b->dtype && hn__shape_equal(a, b);
+}
+
+hn_status hn__type_check(const hn_type *t)
+{
+    const int64_t most = INT64_C(1) << 40;
+
+    if (!hn_dtype_size(t->dtype))
+        return hn_fail(HN_ERR_ARG, "element type %d is none", (int)t->dtype);
+    if (t->rank < 0 || t->rank > HN_MAX_RANK)
+        return hn_fail(HN_ERR_ARG, "rank is %d, at most %d", t->rank, HN_MAX_RANK);
+    for (int64_t i = 0, n = 1; i < t->rank; n *= t->dim[i++])
+        if (t->dim[i] < 1 || t->dim[i] > most / n)
+            return hn_fail(HN_ERR_SHAPE, "dimension %d is %" PRId64, (int)i, t->dim[i]);
+    return HN_OK;
+}
+
+const char *hn__type_text(const hn_type *t, char *buf, size_t n)
+{
+    size_t at = (size_t)snprintf(buf, n, "%s[", hn_dtype_name(t->dtype));
+    for (int i = 0; i < t->rank && at < n; i++)
+        at += (size_t)snprintf(buf + at, n - at, i ? ", %" PRId64 : "%" PRId64, t->dim[i]);
+    if (at < n)
+        snprintf(buf + at, n - at, "]");
+    return buf;
+}
+
+static uint32_t bits_of(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+static float of_bits(uint32_t u)
+{
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+uint16_t hn__f32_to_f16(float x)
+{
+    const uint32_t u = bits_of(x), sign = u >> 16 & 0x8000, mag = u & 0x7fffffff;
+
+    if (mag > 0x7f800000) // NaN
+        return (uint16_t)(sign | 0x7e00);
+    if (mag >= 0x477ff000) // rounds above the largest finite value
+        return (uint16_t)(sign | 0x7c00);
+    if (mag < 0x38800000) { // subnormal: let the addition round
+        const float m = of_bits(mag) + 0.5f;
+        return (uint16_t)(sign | (bits_of(m) - 0x3f000000));
+    }
+    return (uint16_t)(sign | ((mag - 0x38000000 + 0xfff + (mag >> 13 & 1)) >> 13));
+}
+
+float hn__f16_to_f32(uint16_t h)
+{
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31, man = h & 0x3ff;
+
+    if (exp == 31)
+        return of_bits(sign | 0x7f800000 | man << 13);
+    if (exp)
+        return of_bits(sign | (exp + 112) << 23 | man << 13);
+    const float m = (float)man * 0x1p-24f;
+    return sign ? -m : m;
+}
+
+uint16_t hn__f32_to_bf16(float x)
+{
+    const uint32_t u = bits_of(x);
+
+    if ((u & 0x7fffffff) > 0x7f800000)
+        return (uint16_t)(u >> 16 | 0x40);
+    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+float hn__bf16_to_f32(uint16_t h)
+{
+    return of_bits((uint32_t)h << 16);
+}
+
+static double saturate(double x, double lo, double hi)
+{
+    return x != x ? 0 : x < lo ? lo : x > hi ? hi : trunc(x);
+}
+
+// One loop body for both directions and both real types.
+#define CONVERT(real)                                                                             \
+    switch (t) {                                                                                  \
+    case HN_F32: LOOP(float, (real)s[i]);                                                         \
+    case HN_F16: LOOP(uint16_t, (real)hn__f16_to_f32(s[i]));                                      \
+    case HN_BF16: LOOP(uint16_t, (real)hn__bf16_to_f32(s[i]));                                    \
+    case HN_I32: LOOP(int32_t, (real)s[i]);                                                       \
+    case HN_U8: LOOP(uint8_t, (real)s[i]);                                                        \
+    case HN_DTYPE_COUNT: break;                                                                   \
+    }
+#define LOOP(type, value)                                                                         \
+    for (const type *s = src, *end = s + n; s < end; s += n)                                      \
+        for (int64_t i = 0; i < n; i++)                                                           \
+            dst[i] = value;                                                                       \
+    break
+
+void hn__to_f64(hn_dtype t, const void *src, double *dst, int64_t n)
+{
+    CONVERT(double)
+}
+
+void hn__to_f32(hn_dtype t, const void *src, float *dst, int64_t n)
+{
+    CONVERT(float)
+}
+
+#undef LOOP
+#define LOOP(type, value)                                                                         \
+    for (type *d = dst, *end = d + n; d < end; d += n)                                            \
+        for (int64_t i = 0; i < n; i++)                                                           \
+            d[i] = value;                                                                         \
+    break
+#define UNCONVERT                                                                                 \
+    switch (t) {                                                                                  \
+    case HN_F32: LOOP(float, (float)src[i]);                                                      \
+    case HN_F16: LOOP(uint16_t, hn__f32_to_f16((float)src[i]));                                   \
+    case HN_BF16: LOOP(uint16_t, hn__f32_to_bf16((float)src[i]));                                 \
+    case HN_I32: LOOP(int32_t, (int32_t)saturate((double)src[i], INT32_MIN, INT32_MAX));          \
+    case HN_U8: LOOP(uint8_t, (uint8_t)saturate((double)src[i], 0, 255));                         \
+    case HN_DTYPE_COUNT: break;                                                                   \
+    }
+
+void hn__from_f64(hn_dtype t, const double *src, void *dst, int64_t n)
+{
+    UNCONVERT
+}
+
+void hn__from_f32(hn_dtype t, const float *src, void *dst, int64_t n)
+{
+    UNCONVERT
+}
