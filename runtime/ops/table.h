@@ -1,0 +1,29 @@
+// The enumeration of operators, and what operator files share.
+#ifndef HN_OPS_TABLE_H
+#define HN_OPS_TABLE_H
+
+#include "hornito/ops.h"
+#include "ir/ir.h"
+#include "push.h"
+
+#define HN_OP(name, file, in, out, f32, f16, bf16, flags) HN__OP_##name,
+enum {
+#include "ops/ops.def"
+    HN__OP_COUNT
+};
+#undef HN_OP
+
+// An axis from 0; ARG where it is none of x's.
+hn_status hn__axis(const hn_type *x, int axis, int *out);
+// Product of the dimensions before, and after, an axis.
+int64_t hn__outer(const hn_type *x, int axis);
+int64_t hn__inner(const hn_type *x, int axis);
+// The shape that a and b broadcast to; SHAPE where they do not.
+hn_status hn__broadcast_shape(const hn_type *a, const hn_type *b, hn_type *out);
+// Element strides of x over the dimensions of `to`, 0 where it is stretched.
+void hn__broadcast_strides(const hn_type *x, const hn_type *to, int64_t stride[HN_MAX_RANK]);
+// ARG with the operand's number and its type where n->in[i] is not float / not i32.
+hn_status hn__want_float(const hn__inst *n, int i);
+hn_status hn__want_i32(const hn__inst *n, int i);
+
+#endif
