@@ -33,7 +33,7 @@ typedef struct hn__host {
 
 enum { HN__MAX_DISPATCH = 8, HN__MAX_SCRATCH = 4 };
 
-// One dispatch of a shader. Made by hn__kernel with the usual values, then changed.
+// One dispatch of a shader. Made by hn__add_dispatch with the usual values, then changed.
 typedef struct hn__dispatch {
     const char *kernel; // stem of the shader's file
     hn_dtype type;      // which build of it: f32, f16 or bf16
@@ -42,7 +42,7 @@ typedef struct hn__dispatch {
     uint32_t push[HN__MAX_PUSH / 4];
     uint32_t push_bytes;
     uint64_t n_groups;
-    double flop;        // rough cost; hn__kernel puts the number of elements read and written
+    double flop;        // rough cost; hn__add_dispatch puts the number of elements read and written
     int n_bind;
     uint8_t bind[HN__MAX_BIND]; // HN__IN(i), HN__OUT(i), HN__TMP(i)
 } hn__dispatch;
@@ -61,7 +61,7 @@ typedef struct hn__launch {
 
 // Adds a dispatch of the shader `stem`: bindings are all inputs, then all outputs; the type is
 // that of the first float among them; workgroups of 128 (or the device's most).
-hn__dispatch *hn__kernel(hn__launch *l, const hn__inst *n, const char *stem);
+hn__dispatch *hn__add_dispatch(hn__launch *l, const hn__inst *n, const char *stem);
 // Push constants from a struct of push.h, whose first two words are the grid's.
 #define HN__PUSH(d, type, ...) hn__push((d), &(const struct type){ __VA_ARGS__ }, sizeof(struct type))
 void hn__push(hn__dispatch *d, const void *p, size_t n_bytes);

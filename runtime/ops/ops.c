@@ -100,7 +100,7 @@ hn_status hn__want_i32(const hn__inst *n, int i)
 
 // ---- launching -----------------------------------------------------------------------------
 
-hn__dispatch *hn__kernel(hn__launch *l, const hn__inst *n, const char *stem)
+hn__dispatch *hn__add_dispatch(hn__launch *l, const hn__inst *n, const char *stem)
 {
     hn__dispatch *d = &l->d[l->n++];
     *d = (hn__dispatch){ .kernel = stem, .type = HN_F32, .n_spec = 1 };

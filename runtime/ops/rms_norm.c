@@ -100,7 +100,7 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
 static void launch(const hn__inst *n, hn__launch *l)
 {
     const attr *a = n->attr;
-    hn__dispatch *d = hn__kernel(l, n, "rms_norm");
+    hn__dispatch *d = hn__add_dispatch(l, n, "rms_norm");
 
     HN__PUSH(d, rms_norm_push, .cols = (uint32_t)hn__cols(&n->in[0]), .eps = a->eps);
     hn__groups(d, hn__rows(&n->in[0]));
