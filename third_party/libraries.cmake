@@ -4,7 +4,7 @@ find_package(Threads REQUIRED)
 
 pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson>=2.14)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8>=10.40)
-pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc>=2.8)
+pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc>=2.6) # 2.8.0 says 2.6.0 of itself
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash>=0.8)
 pkg_check_modules(popt REQUIRED IMPORTED_TARGET popt>=1.19)
 set(HORNITO_LIBRARIES PkgConfig::jansson PkgConfig::pcre2 PkgConfig::utf8proc PkgConfig::xxhash
