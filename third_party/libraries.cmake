@@ -10,11 +10,10 @@ pkg_check_modules(popt REQUIRED IMPORTED_TARGET popt>=1.19)
 set(HORNITO_LIBRARIES PkgConfig::jansson PkgConfig::pcre2 PkgConfig::utf8proc PkgConfig::xxhash
   Threads::Threads m ${CMAKE_DL_LIBS})
 
-# volk: Debian's libvulkan-volk-dev installs volk.h and a static libvolk; it loads libvulkan at run time.
+# volk: Debian's libvulkan-volk-dev is volk.h and volk.c, which volk.h includes where
+# VOLK_IMPLEMENTATION is defined; it loads libvulkan at run time.
 find_path(VOLK_INCLUDE volk.h REQUIRED)
-find_library(VOLK_LIBRARY volk REQUIRED)
-list(APPEND HORNITO_LIBRARIES ${VOLK_LIBRARY})
-include_directories(${VOLK_INCLUDE})
+include_directories(SYSTEM ${VOLK_INCLUDE})
 
 # spirv.h of spirv-headers: the plan writes SPIR-V itself.
 find_path(SPIRV_INCLUDE spirv/unified1/spirv.h REQUIRED)
