@@ -1,0 +1,146 @@
+// Drawing an instance, its reference, and comparing.
+#include "support/case.h"
+
+#include <math.h>
+#include <string.h>
+
+static void *get(hn__case *c, int64_t n, size_t size)
+{
+    return hn__arena_alloc(&c->arena, (size_t)n * size + 1);
+}
+
+// ---- drawing -------------------------------------------------------------------------------
+
+// 0, 1, ... n - 1 in random order, spread over [lo, hi]: no two are closer than (hi - lo) / n.
+static void draw_distinct(hn_rng *rng, double *x, int64_t n, double lo, double hi)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t k = hn__rng_below(rng, i + 1);
+        x[i] = x[k];
+        x[k] = (double)i;
+    }
+    for (int64_t i = 0; i < n; i++)
+        x[i] = lo + (hi - lo) * (x[i] + 0.5) / (double)n;
+}
+
+static hn_status draw_input(hn__case *c, hn_rng *rng, int i)
+{
+    const hn_type *t = &c->s.inst.in[i];
+    const int64_t n = hn__numel(t);
+    const bool usual = c->s.range[i].lo == 0 && c->s.range[i].hi == 0;
+    const double lo = usual ? t->dtype == HN_U8 ? 0 : -1 : c->s.range[i].lo;
+    const double hi = usual ? 1 : c->s.range[i].hi;
+    double *x = get(c, n, sizeof *x);
+    void *own = get(c, n, (size_t)hn_dtype_size(t->dtype));
+
+    if (!x || !own)
+        return hn__nomem((size_t)n * sizeof *x);
+    if (c->s.range[i].distinct)
+        draw_distinct(rng, x, n, lo, hi);
+    else
+        for (int64_t k = 0; k < n; k++)
+            x[k] = hn__is_float(t->dtype) ? hn__rng_range(rng, lo, hi)
+                                          : floor(hn__rng_range(rng, lo, hi + 1));
+    hn__from_f64(t->dtype, x, own, n);
+    hn__to_f64(t->dtype, own, x, n);
+    c->in[i] = x;
+    return HN_OK;
+}
+
+// Uniform in [-1, 1], of f32's values.
+static double *draw_direction(hn__case *c, hn_rng *rng, const hn_type *t)
+{
+    double *x = hn__is_float(t->dtype) ? get(c, hn__numel(t), sizeof *x) : NULL;
+
+    for (int64_t k = 0; x && k < hn__numel(t); k++)
+        x[k] = (double)(float)hn__rng_range(rng, -1, 1);
+    return x;
+}
+
+static hn_status draw(hn__case *c)
+{
+    hn__inst *n = &c->s.inst;
+    hn_rng rng = hn__rng(c->seed, hn__hash_string(c->op->name));
+
+    if (!c->op->fn->sample)
+        return hn_fail(HN_ERR_ARG, "no sample");
+    n->op = c->op;
+    n->attr = c->op->fn->attr_bytes ? hn__arena_alloc(&c->arena, HN__MAX_ATTR) : NULL;
+    if (c->op->fn->attr_bytes && !n->attr)
+        return hn__nomem(HN__MAX_ATTR);
+    c->op->fn->sample(&rng, &c->s);
+    for (int i = 0; i < n->n_in; i++)
+        if (!n->in[i].dtype)
+            n->in[i].dtype = c->type;
+    HN_TRY(hn_context(c->op->fn->infer(n), "infer"));
+    for (int i = 0; i < n->n_in; i++)
+        HN_TRY(draw_input(c, &rng, i));
+    for (int i = 0; i < n->n_in; i++)
+        c->dir[i] = draw_direction(c, &rng, &n->in[i]);
+    for (int k = 0; k < n->n_out; k++) {
+        const int64_t size = hn__numel(&n->out[k]);
+        c->v[k] = draw_direction(c, &rng, &n->out[k]);
+        c->want[k] = get(c, size, sizeof(double));
+        c->got[k] = get(c, size, sizeof(double));
+        if (!c->want[k] || !c->got[k])
+            return hn__nomem((size_t)size * sizeof(double));
+    }
+    return HN_OK;
+}
+
+hn_status hn__case_draw(const hn__op *op, hn_dtype type, uint64_t seed, hn__case **c)
+{
+    *c = hn__calloc(1, sizeof **c);
+    if (!*c)
+        return hn__nomem(sizeof **c);
+    **c = (hn__case){ .op = op, .type = type, .seed = seed };
+    const hn_status s = draw(*c);
+    if (s)
+        hn__case_destroy(c);
+    return hn_context(s, "draw");
+}
+
+void hn__case_destroy(hn__case **c)
+{
+    if (!*c)
+        return;
+    hn__arena_reset(&(*c)->arena);
+    hn__free(*c);
+    *c = NULL;
+}
+
+// ---- reference and comparison --------------------------------------------------------------
+
+void hn__case_run_ref(hn__case *c)
+{
+    c->op->fn->ref(&c->s.inst, (const double *const *)c->in, c->want);
+}
+
+// Index of the first element off by more than tol * (|want| + rms(want)), or -1. One wrong
+// element is found in a tensor of any size, and a NaN is never within a tolerance.
+static int64_t first_bad(const double *got, const double *want, int64_t n, double tol)
+{
+    double sq = 0;
+    for (int64_t i = 0; i < n; i++)
+        sq += want[i] * want[i];
+    const double rms = sqrt(sq / (double)n);
+    for (int64_t i = 0; i < n; i++)
+        if (got[i] != want[i] && !(fabs(got[i] - want[i]) <= tol * (fabs(want[i]) + rms)))
+            return i;
+    return -1;
+}
+
+hn_status hn__case_compare(const hn__case *c)
+{
+    for (int k = 0; k < c->s.inst.n_out; k++) {
+        const hn_type *t = &c->s.inst.out[k];
+        const double tol = hn__is_float(t->dtype) ? c->op->tol[c->type] : 0;
+        const int64_t bad = first_bad(c->got[k], c->want[k], hn__numel(t), tol);
+        char text[128];
+        if (bad >= 0)
+            return hn_fail(HN_ERR_DEVICE, "output %d %s: [%" PRId64 "] is %.9g, want %.9g", k,
+                           hn__type_text(t, text, sizeof text), bad, c->got[k][bad],
+                           c->want[k][bad]);
+    }
+    return HN_OK;
+}
