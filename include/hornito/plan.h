@@ -73,7 +73,6 @@ typedef struct hn_plan_info {
     int64_t live_bytes;      // largest set of activations and scratch alive together: the bound
     int64_t io_bytes;        // inputs, outputs and constants
     int64_t weight_bytes;    // params and states the plan uses (the weights', not the plan's)
-    double flop;             // of the matrix products and convolutions, roughly
 } hn_plan_info;
 HN_API hn_plan_info hn_plan_get_info(const hn_plan *p);
 

@@ -53,6 +53,7 @@ typedef struct hn__dispatch {
 // What `launch` fills: dispatches in order, and scratch buffers that they share.
 typedef struct hn__launch {
     const hn_device_info *device;
+    bool inplace; // out[0] is the memory of in[0] (HN__INPLACE operators only)
     int n;
     hn__dispatch d[HN__MAX_DISPATCH];
     int n_tmp;
@@ -86,6 +87,10 @@ typedef struct hn__pw {
     hn_dtype in[3], out;
     const void *attr;
 } hn__pw;
+
+// What an HN__REDUCE operator does.
+typedef enum hn__reduce { HN__REDUCE_NONE, HN__REDUCE_SUM, HN__REDUCE_MEAN, HN__REDUCE_MAX,
+                          HN__REDUCE_MIN } hn__reduce;
 
 typedef struct hn__op_fns {
     size_t attr_bytes;

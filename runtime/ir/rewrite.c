@@ -140,6 +140,26 @@ static bool is_identity(const hn_graph *g, const hn__node *n)
     return false;
 }
 
+// Pointwise operators stretch their operands themselves: where an operand comes out of a
+// `broadcast`, takes what went in, if the result keeps its type.
+static void unstretch(const copy *c, const hn__node *n, hn_val in[])
+{
+    hn__inst inst = { .op = n->op, .n_in = n->n_in, .attr = n->attr };
+    const hn_type *want = &c->from->values[n->out].type;
+
+    if (!(n->op->flags & HN__FUSE) || n->n_in < 2)
+        return;
+    for (int k = 0; k < n->n_in; k++) {
+        const hn__node *from = &c->to->nodes[c->to->values[in[k].id].node];
+        if (strcmp(from->op->name, "broadcast") != 0)
+            continue;
+        for (int i = 0; i < n->n_in; i++)
+            inst.in[i] = c->to->values[i == k ? from->in[0] : in[i].id].type;
+        if (n->op->fn->infer(&inst) == HN_OK && hn__type_equal(&inst.out[0], want))
+            in[k].id = from->in[0];
+    }
+}
+
 static void drop_last(hn_graph *g)
 {
     g->n_values -= g->nodes[--g->n_nodes].n_out;
@@ -153,6 +173,7 @@ static hn_status copy_node(copy *c, int64_t i)
 
     for (int k = 0; k < n->n_in; k++)
         in[k].id = c->map[n->in[k]];
+    unstretch(c, n, in);
     if (!hn__emit(to, n->op, n->attr, in, n->n_in).id)
         return hn_graph_status(to);
     hn__node *made = &to->nodes[to->n_nodes - 1];
@@ -200,10 +221,9 @@ static hn_status copy_all(copy *c)
     return hn_graph_status(c->to);
 }
 
-hn_status hn__rewrite(const hn_graph *g, hn_graph **out)
+static hn_status once(const hn_graph *g, hn_graph **out)
 {
     *out = NULL;
-    HN_TRY(hn_graph_status(g));
     copy c = { .from = g, .n_buckets = 2 * g->n_nodes + 1 };
     hn_status s = hn_graph_create(&c.to);
     if (s == HN_OK) {
@@ -218,5 +238,18 @@ hn_status hn__rewrite(const hn_graph *g, hn_graph **out)
     if (s)
         hn_graph_destroy(&c.to);
     *out = c.to;
+    return s;
+}
+
+// Twice: the second pass drops what the first one made useless.
+hn_status hn__rewrite(const hn_graph *g, hn_graph **out)
+{
+    hn_graph *half;
+
+    *out = NULL;
+    HN_TRY(hn_graph_status(g));
+    HN_TRY(once(g, &half));
+    const hn_status s = once(half, out);
+    hn_graph_destroy(&half);
     return s;
 }

@@ -26,4 +26,7 @@ void hn__broadcast_strides(const hn_type *x, const hn_type *to, int64_t stride[H
 hn_status hn__want_float(const hn__inst *n, int i);
 hn_status hn__want_i32(const hn__inst *n, int i);
 
+// The kind and the axis of a reduction; NONE for other operators (reduce.c).
+hn__reduce hn__reduce_of(const hn__inst *n, int *axis);
+
 #endif

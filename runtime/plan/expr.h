@@ -8,9 +8,6 @@
 
 enum { HN__EXPR_IN = 12, HN__EXPR_OUT = 6, HN__EXPR_INSN = 48 };
 
-typedef enum hn__reduce { HN__REDUCE_NONE, HN__REDUCE_SUM, HN__REDUCE_MEAN, HN__REDUCE_MAX,
-                          HN__REDUCE_MIN } hn__reduce;
-
 // Values are numbered: inputs first (0 .. n_in - 1), then instructions.
 typedef struct hn__expr_insn {
     hn__pw pw;       // types and attributes (borrowed from the plan's graph)

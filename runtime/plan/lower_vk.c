@@ -1,0 +1,141 @@
+// Steps to Vulkan dispatches: shaders by name and element type, or SPIR-V written for a fused
+// chain.
+#include "ops/shader.h"
+#include "plan/build.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool shares_first(const hn_plan *p, const hn__step *s)
+{
+    if (!s->n_in || !s->n_out)
+        return false;
+    const hn__slot *in = &p->slots[s->in[0]], *out = &p->slots[s->out[0]];
+    return in->where == HN__WEIGHT && out->where == HN__WEIGHT && in->buf == out->buf;
+}
+
+hn_status hn__tmp_vk(hn_plan *p)
+{
+    for (int64_t i = 0; i < p->n_steps; i++) {
+        hn__step *s = &p->steps[i];
+        if (s->kind != HN__STEP_OP)
+            continue;
+        if (!s->inst.op->fn->launch)
+            return hn_fail(HN_ERR_UNSUPPORTED, "operator %s has no Vulkan kernel", s->inst.op->name);
+        s->launch = hn__arena_alloc(&p->arena, sizeof *s->launch);
+        if (!s->launch)
+            return hn__nomem(sizeof *s->launch);
+        s->launch->device = &p->dev->info;
+        s->launch->inplace = shares_first(p, s);
+        s->inst.op->fn->launch(&s->inst, s->launch);
+        for (int k = 0; k < s->launch->n_tmp; k++)
+            HN_TRY(hn__add_tmp(p, i, s->launch->tmp_bytes[k]));
+    }
+    return HN_OK;
+}
+
+static const hn__shader *find_shader(const char *name)
+{
+    for (const hn__shader *s = hn__shaders; s->name; s++)
+        if (!strcmp(s->name, name))
+            return s;
+    return NULL;
+}
+
+// "<stem>.<type>"; 16-bit types without 16-bit storage take the packed build.
+static hn_status shader_of(const hn_plan *p, const hn__dispatch *d, const hn__shader **out)
+{
+    char name[96];
+    const bool packed = (d->type == HN_F16 || d->type == HN_BF16) &&
+                        !(p->dev->info.features & HN_FEATURE_STORAGE_16);
+    snprintf(name, sizeof name, "%s.%s%s", d->kernel, hn_dtype_name(d->type), packed ? "p" : "");
+    *out = find_shader(name);
+    return *out ? HN_OK : hn_fail(HN_ERR_UNSUPPORTED, "no shader '%s' was built", name);
+}
+
+static hn_status check_range(const hn_plan *p, const hn__step *s, const hn__cmd *c)
+{
+    for (int i = 0; i < c->n_bind; i++)
+        if (c->bind[i].bytes > p->dev->info.max_binding_bytes)
+            return hn_fail(HN_ERR_UNSUPPORTED,
+                           "%s: a tensor of %" PRId64 " bytes; this device binds at most %" PRId64, s->label,
+                           c->bind[i].bytes, p->dev->info.max_binding_bytes);
+    return HN_OK;
+}
+
+static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch *d)
+{
+    const hn__shader *shader;
+    hn__cmd *c;
+    hn__kernel_desc desc = { .n_spec = d->n_spec, .n_bind = d->n_bind, .push_bytes = d->push_bytes };
+
+    HN_TRY(shader_of(p, d, &shader));
+    desc.name = shader->name;
+    desc.spirv = shader->words;
+    desc.n_words = shader->n_words;
+    memcpy(desc.spec, d->spec, sizeof desc.spec);
+    HN_TRY(hn__add_cmd(p, &c));
+    HN_TRY(p->dev->fn->kernel_get(p->dev, &desc, &c->kernel));
+    c->label = s->label;
+    memcpy(c->push, d->push, sizeof c->push);
+    c->n_groups = d->n_groups;
+    c->flop = d->flop;
+    c->n_bind = d->n_bind;
+    for (int i = 0; i < d->n_bind; i++) {
+        const int b = d->bind[i], k = b & 0x3f;
+        const uint32_t slot = b >= HN__TMP(0) ? (uint32_t)s->tmp[k] : b >= HN__OUT(0) ? s->out[k] : s->in[k];
+        c->bind[i] = hn__bind_slot(p, slot, b >= HN__OUT(0));
+        c->bind[i].read = true; // scratch and in-place outputs are read as well
+    }
+    return check_range(p, s, c);
+}
+
+static hn_status add_expr(hn_plan *p, const hn__step *s)
+{
+    const uint32_t most = p->dev->info.max_invocations;
+    hn__kernel_desc desc = { .name = s->label, .n_spec = 1, .spec = { most < 128 ? most : 128 },
+                             .n_bind = s->n_in + s->n_out, .push_bytes = 8 };
+    uint32_t *words;
+    hn__cmd *c;
+
+    HN_TRY(hn__add_cmd(p, &c));
+    HN_TRY(hn__expr_spirv(s->expr, desc.spec[0], &words, &desc.n_words, &c->n_groups));
+    desc.spirv = words;
+    const hn_status made = p->dev->fn->kernel_get(p->dev, &desc, &c->kernel);
+    hn__free(words);
+    HN_TRY(made);
+    c->label = s->label;
+    for (int k = 0; k < s->n_in; k++)
+        c->bind[c->n_bind++] = hn__bind_slot(p, s->in[k], false);
+    for (int k = 0; k < s->n_out; k++)
+        c->bind[c->n_bind++] = hn__bind_slot(p, s->out[k], true);
+    c->flop = 0;
+    for (int k = 0; k < c->n_bind; k++)
+        c->flop += (double)c->bind[k].bytes / 4 * (1 + s->expr->n_insn);
+    return check_range(p, s, c);
+}
+
+static hn_status add_copy(hn_plan *p, const hn__step *s)
+{
+    hn__cmd *c;
+    HN_TRY(hn__add_cmd(p, &c));
+    c->label = s->label;
+    c->n_bind = 2;
+    c->bind[0] = hn__bind_slot(p, s->in[0], false);
+    c->bind[1] = hn__bind_slot(p, s->out[0], true);
+    return HN_OK;
+}
+
+hn_status hn__lower_vk(hn_plan *p)
+{
+    for (int64_t i = 0; i < p->n_steps; i++) {
+        const hn__step *s = &p->steps[i];
+        if (s->kind == HN__STEP_COPY)
+            HN_TRY(add_copy(p, s));
+        else if (s->kind == HN__STEP_EXPR)
+            HN_TRY(hn_context(add_expr(p, s), "%s", s->label));
+        for (int k = 0; s->kind == HN__STEP_OP && k < s->launch->n; k++)
+            HN_TRY(hn_context(add_dispatch(p, s, &s->launch->d[k]), "%s", s->label));
+    }
+    return HN_OK;
+}
