@@ -14,6 +14,15 @@ set(HORNITO_LIBRARIES PkgConfig::jansson PkgConfig::pcre2 PkgConfig::utf8proc Pk
 # VOLK_IMPLEMENTATION is defined; it loads libvulkan at run time.
 find_path(VOLK_INCLUDE volk.h REQUIRED)
 include_directories(SYSTEM ${VOLK_INCLUDE})
+# volk's variables bear the names of Vulkan's functions, which a program that links libvulkan beside
+# a static libhornito would then call into. They get names of their own.
+file(STRINGS ${VOLK_INCLUDE}/volk.h volk_lines REGEX "^extern PFN_|^(void|VkResult|uint32_t|VkInstance|VkDevice) volk")
+set(volk_names "// Made by third_party/libraries.cmake.\n")
+foreach(line ${volk_lines})
+  string(REGEX REPLACE "^.* (v(ol)?k[A-Za-z0-9_]*)[(;].*" "\\1" name "${line}")
+  string(APPEND volk_names "#define ${name} hn__volk_${name}\n")
+endforeach()
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/volk_names.h CONTENT "${volk_names}" @ONLY)
 
 # spirv.h of spirv-headers: the plan writes SPIR-V itself.
 find_path(SPIRV_INCLUDE spirv/unified1/spirv.h REQUIRED)
