@@ -29,12 +29,12 @@ typedef struct hn__kernel_desc {
     uint32_t spec[HN__MAX_SPEC]; // constants 0..n_spec-1; 0 is the workgroup's size in x
     int n_spec;
     int n_bind;                  // storage buffers at set 0, bindings 0..n_bind-1
-    uint32_t push_bytes;
+    uint32_t push_bytes;         // at least 8: the device's own two words
 } hn__kernel_desc;
 
 typedef struct hn__bind {
     hn_buffer *buf;
-    int64_t offset, bytes; // offset is a multiple of HN__ALIGN
+    int64_t offset, bytes; // offset is a multiple of HN__ALIGN; a kernel may see up to 15 bytes more
     bool read, write;
 } hn__bind;
 
@@ -45,8 +45,11 @@ typedef struct hn__cmd {
     const void *ctx;    // of host; outlives the stream
     int n_bind;
     hn__bind bind[HN__MAX_BIND];
-    uint32_t push[HN__MAX_PUSH / 4]; // word 0 is set by the device to n_groups
-    uint64_t n_groups;               // linear; the device spreads it over the grid's limits
+    // Words 0 and 1 are set by the device: workgroups [word 1, word 0) are to run. It spreads them
+    // over the grid's limits, so a kernel returns where its index is past the end, and it may split
+    // a long command in several dispatches.
+    uint32_t push[HN__MAX_PUSH / 4];
+    uint64_t n_groups; // linear, below 2^31
     double flop;                     // rough cost, for bounding the first submission
 } hn__cmd;
 
