@@ -11,6 +11,17 @@
 #define uint uint32_t
 #endif
 
+#define MATMUL_BIAS 1u
+#define MATMUL_RESIDUAL 2u
+struct matmul_push {
+    HN_PUSH_GRID
+    uint batch, m, n, k;
+    uint a_batch, a_row, a_col; // steps, in elements
+    uint b_batch, b_row, b_col;
+    float scale;
+    uint act, flags;
+};
+
 struct rms_norm_push { HN_PUSH_GRID uint cols; float eps; };
 
 #ifndef GL_core_profile

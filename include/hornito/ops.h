@@ -123,7 +123,8 @@ typedef struct hn_matmul_params {
 } hn_matmul_params;
 
 // y = act(scale a b + bias) + residual. a: [..., M, K]; b: [..., K, N]; leading dimensions equal,
-// or b has rank 2 and serves all of a. Accumulates in f32. params may be NULL.
+// or b has rank 2 and serves all of a. Accumulates in f32. params may be NULL. The gradient of an
+// activation given here makes the product again: where memory allows, train with it as its own op.
 HN_API hn_val hn_matmul(hn_graph *g, hn_val a, hn_val b, const hn_matmul_params *params);
 
 // ---- normalisation, softmax, loss ----------------------------------------------------------

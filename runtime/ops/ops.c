@@ -98,6 +98,16 @@ hn_status hn__want_i32(const hn__inst *n, int i)
     return want(n, i, n->in[i].dtype == HN_I32, "i32");
 }
 
+hn_status hn__want_type(const hn_type *have, const hn_type *want, const char *what)
+{
+    char th[128], tw[128];
+
+    return hn__type_equal(have, want)
+               ? HN_OK
+               : hn_fail(HN_ERR_SHAPE, "%s is %s, must be %s", what, hn__type_text(have, th, sizeof th),
+                         hn__type_text(want, tw, sizeof tw));
+}
+
 // ---- launching -----------------------------------------------------------------------------
 
 hn__dispatch *hn__add_dispatch(hn__launch *l, const hn__inst *n, const char *stem)

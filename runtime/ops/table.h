@@ -25,6 +25,8 @@ void hn__broadcast_strides(const hn_type *x, const hn_type *to, int64_t stride[H
 // ARG with the operand's number and its type where n->in[i] is not float / not i32.
 hn_status hn__want_float(const hn__inst *n, int i);
 hn_status hn__want_i32(const hn__inst *n, int i);
+// SHAPE with both types where an operand called `what` is not of the type wanted.
+hn_status hn__want_type(const hn_type *have, const hn_type *want, const char *what);
 
 // The kind and the axis of a reduction; NONE for other operators (reduce.c).
 hn__reduce hn__reduce_of(const hn__inst *n, int *axis);

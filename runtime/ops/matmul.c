@@ -1,0 +1,414 @@
+// matmul: batched matrix product with an epilogue: bias, activation, residual.
+#include "ops/table.h"
+
+#include "ops/gemm.h"
+#include "ops/vecmath.h"
+#include <string.h>
+
+// int32_t throughout: no padding, so that equal attributes have equal bytes.
+typedef struct attr {
+    int32_t transpose_a, transpose_b, has_bias, has_residual, act;
+    float scale;
+} attr;
+
+hn_val hn_matmul(hn_graph *g, hn_val a, hn_val b, const hn_matmul_params *params)
+{
+    const hn_matmul_params p = params ? *params : (hn_matmul_params){ 0 };
+    const attr at = { p.transpose_a, p.transpose_b, p.bias.id != 0, p.residual.id != 0, (int32_t)p.act,
+                      p.scale == 0 ? 1 : p.scale };
+    hn_val in[4] = { a, b };
+    int n = 2;
+
+    if (at.has_bias)
+        in[n++] = p.bias;
+    if (at.has_residual)
+        in[n++] = p.residual;
+    return hn__emit(g, &hn__ops[HN__OP_matmul], &at, in, n);
+}
+
+// The product as a batch of m x k times k x n. Where one b serves all of a and a's rows follow
+// each other, the batch is part of m.
+typedef struct dims {
+    int64_t batch, m, n, k;
+    int64_t a_batch, b_batch; // elements from matrix to matrix
+    int64_t lda, ldb;
+} dims;
+
+static dims dims_of(const hn__inst *n)
+{
+    const attr *at = n->attr;
+    const hn_type *a = &n->in[0], *b = &n->in[1];
+    dims d = { .batch = 1, .lda = hn__cols(a), .ldb = hn__cols(b) };
+
+    const int64_t a_rows = a->dim[a->rank - 2], b_rows = b->dim[b->rank - 2];
+    d.m = at->transpose_a ? d.lda : a_rows;
+    d.k = at->transpose_a ? a_rows : d.lda;
+    d.n = at->transpose_b ? b_rows : d.ldb;
+    for (int i = 0; i < a->rank - 2; i++)
+        d.batch *= a->dim[i];
+    if (b->rank == 2 && !at->transpose_a) {
+        d.m *= d.batch;
+        d.batch = 1;
+    }
+    d.a_batch = d.m * d.k;
+    d.b_batch = b->rank == 2 ? 0 : d.k * d.n;
+    return d;
+}
+
+static hn_status check_shapes(const hn__inst *n)
+{
+    const attr *at = n->attr;
+    const hn_type *a = &n->in[0], *b = &n->in[1];
+    char ta[128], tb[128];
+
+    hn__type_text(a, ta, sizeof ta);
+    hn__type_text(b, tb, sizeof tb);
+    if (a->rank < 2 || b->rank < 2)
+        return hn_fail(HN_ERR_SHAPE, "%s times %s: both must have two dimensions or more", ta, tb);
+    if (a->dtype != b->dtype)
+        return hn_fail(HN_ERR_SHAPE, "%s times %s: element types differ", ta, tb);
+    bool same = a->rank == b->rank;
+    for (int i = 0; same && i < a->rank - 2; i++)
+        same = a->dim[i] == b->dim[i];
+    if (!same && b->rank != 2)
+        return hn_fail(HN_ERR_SHAPE, "%s times %s: leading dimensions differ", ta, tb);
+    const int64_t ka = a->dim[a->rank - (at->transpose_a ? 2 : 1)];
+    const int64_t kb = b->dim[b->rank - (at->transpose_b ? 1 : 2)];
+    if (ka != kb)
+        return hn_fail(HN_ERR_SHAPE, "%s%s times %s%s: the product runs over %" PRId64 " and %" PRId64, ta,
+                       at->transpose_a ? " transposed" : "", tb, at->transpose_b ? " transposed" : "", ka, kb);
+    return HN_OK;
+}
+
+static hn_status infer(hn__inst *n)
+{
+    const attr *at = n->attr;
+    int next = 2;
+
+    HN_TRY(hn__want_float(n, 0));
+    HN_TRY(check_shapes(n));
+    if (at->act < HN_ACT_NONE || at->act > HN_ACT_SILU)
+        return hn_fail(HN_ERR_ARG, "activation is %d, must be 0 to %d", at->act, HN_ACT_SILU);
+    n->n_out = 1;
+    n->out[0] = n->in[0];
+    n->out[0].dim[n->in[0].rank - 2] = n->in[0].dim[n->in[0].rank - (at->transpose_a ? 1 : 2)];
+    n->out[0].dim[n->in[0].rank - 1] = n->in[1].dim[n->in[1].rank - (at->transpose_b ? 2 : 1)];
+    if (at->has_bias) {
+        const hn_type *bias = &n->in[next++], want = { .dtype = n->in[0].dtype, .rank = 1,
+                                                       .dim = { hn__cols(&n->out[0]) } };
+        HN_TRY(hn__want_type(bias, &want, "bias"));
+    }
+    if (at->has_residual)
+        HN_TRY(hn__want_type(&n->in[next], &n->out[0], "residual"));
+    return HN_OK;
+}
+
+static double act_f64(int act, double x)
+{
+    switch (act) {
+    case HN_ACT_RELU: return x > 0 ? x : 0;
+    case HN_ACT_GELU: return x * (1 + erf(x * 0.70710678118654752)) / 2;
+    case HN_ACT_GELU_TANH: return x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x))) / 2;
+    case HN_ACT_SILU: return x / (1 + exp(-x));
+    default: return x;
+    }
+}
+
+static void ref(const hn__inst *n, const double *const in[], double *const out[])
+{
+    const attr *at = n->attr;
+    const dims d = dims_of(n);
+    const double *bias = at->has_bias ? in[2] : NULL, *residual = at->has_residual ? in[n->n_in - 1] : NULL;
+
+    for (int64_t i = 0; i < d.batch * d.m; i++)
+        for (int64_t c = 0; c < d.n; c++) {
+            const double *a = in[0] + i / d.m * d.a_batch, *b = in[1] + i / d.m * d.b_batch;
+            const int64_t r = i % d.m;
+            double sum = 0;
+            for (int64_t k = 0; k < d.k; k++)
+                sum += a[at->transpose_a ? k * d.lda + r : r * d.lda + k] *
+                       b[at->transpose_b ? c * d.ldb + k : k * d.ldb + c];
+            const double v = act_f64(at->act, at->scale * sum + (bias ? bias[c] : 0));
+            out[0][i * d.n + c] = v + (residual ? residual[i * d.n + c] : 0);
+        }
+}
+
+// ---- host ----------------------------------------------------------------------------------
+
+typedef struct job {
+    const attr *at;
+    dims d;
+    const float *a, *b, *bias, *residual;
+    float *y;
+} job;
+
+#define ACT_LOOP(value)                                                                           \
+    for (int64_t i = 0; i < n; i++) {                                                             \
+        const float x = y[i];                                                                     \
+        y[i] = value;                                                                             \
+    }                                                                                             \
+    break
+
+// The epilogue of n neighbouring elements.
+HN__HOT static void finish(int act, int64_t n, float *restrict y, const float *restrict bias,
+                           const float *restrict residual)
+{
+    if (bias)
+        for (int64_t i = 0; i < n; i++)
+            y[i] += bias[i];
+    switch (act) {
+    case HN_ACT_RELU: ACT_LOOP(x > 0 ? x : 0);
+    case HN_ACT_GELU: ACT_LOOP(0.5f * x * (1 + hn__verf(x * 0.707106781f)));
+    case HN_ACT_GELU_TANH:
+        ACT_LOOP(0.5f * x * (1 + hn__vtanh(0.797884561f * (x + 0.044715f * x * x * x))));
+    case HN_ACT_SILU: ACT_LOOP(x * hn__vsigmoid(x));
+    default: break;
+    }
+    if (residual)
+        for (int64_t i = 0; i < n; i++)
+            y[i] += residual[i];
+}
+
+// Rows [row, row + m) of a batch, columns [col, col + n).
+static void piece(const job *j, int64_t batch, int64_t row, int64_t m, int64_t col, int64_t n)
+{
+    const attr *at = j->at;
+    const dims *d = &j->d;
+    const int64_t first = (batch * d->m + row) * d->n + col;
+    const float *a = j->a + batch * d->a_batch, *b = j->b + batch * d->b_batch;
+
+    hn__gemm(&(hn__gemm_args){
+        .transpose_a = at->transpose_a, .transpose_b = at->transpose_b, .m = m, .n = n, .k = d->k,
+        .a = a + (at->transpose_a ? row : row * d->lda), .lda = d->lda,
+        .b = b + (at->transpose_b ? col * d->ldb : col), .ldb = d->ldb,
+        .c = j->y + first, .ldc = d->n, .scale = at->scale });
+    if (!at->act && !j->bias && !j->residual)
+        return;
+    for (int64_t r = 0; r < m; r++)
+        finish(at->act, n, j->y + first + r * d->n, j->bias ? j->bias + col : NULL,
+               j->residual ? j->residual + first + r * d->n : NULL);
+}
+
+// Rows are counted through all batches.
+static void by_rows(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    const job *j = ctx;
+
+    (void)thread;
+    while (begin < end) {
+        const int64_t row = begin % j->d.m, left = j->d.m - row;
+        const int64_t m = left < end - begin ? left : end - begin;
+        piece(j, begin / j->d.m, row, m, 0, j->d.n);
+        begin += m;
+    }
+}
+
+static void by_cols(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    piece(ctx, 0, 0, ((const job *)ctx)->d.m, begin, end - begin);
+}
+
+enum { GRAIN = 1 << 17 }; // multiplications that are worth another thread: about 3 us
+
+static void host(const hn__inst *n, const hn__host *h)
+{
+    const attr *at = n->attr;
+    job j = { at, dims_of(n), h->in[0], h->in[1], at->has_bias ? h->in[2] : NULL,
+              at->has_residual ? h->in[n->n_in - 1] : NULL, h->out[0] };
+    const dims *d = &j.d;
+
+    // A thread reads all of the side that is not split: split the longer one.
+    if (d->batch == 1 && d->n > d->m)
+        hn__parallel(h->pool, d->n, 1 + GRAIN / (d->m * d->k), by_cols, &j);
+    else
+        hn__parallel(h->pool, d->batch * d->m, 1 + GRAIN / (d->n * d->k), by_rows, &j);
+}
+
+// ---- gradient ------------------------------------------------------------------------------
+
+// Gradient of act at z: that of the pointwise operator it stands for.
+static hn_val act_grad(hn_graph *g, int act, hn_val z, hn_val dy)
+{
+    const hn_val y = act == HN_ACT_RELU        ? hn_relu(g, z)
+                     : act == HN_ACT_GELU      ? hn_gelu(g, z)
+                     : act == HN_ACT_GELU_TANH ? hn_gelu_tanh(g, z)
+                                               : hn_silu(g, z);
+    hn_val dz = { 0 };
+
+    if (!y.id)
+        return y;
+    const hn__inst n = hn__graph_inst(g, g->values[y.id].node);
+    n.op->fn->grad(g, &n, &z, &y, &dy, &dz);
+    return dz;
+}
+
+static hn_val transposed(hn_graph *g, hn_val x)
+{
+    if (!x.id)
+        return x;
+    const int rank = hn__type(g, x)->rank;
+    int perm[HN_MAX_RANK];
+    for (int i = 0; i < rank; i++)
+        perm[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+    return hn_transpose(g, x, perm);
+}
+
+static hn_val as_matrix(hn_graph *g, hn_val x)
+{
+    return x.id ? hn_reshape(g, x, 2, (const int64_t[]){ -1, hn__cols(hn__type(g, x)) }) : x;
+}
+
+static hn_val product(hn_graph *g, hn_val a, bool ta, hn_val b, bool tb, float scale)
+{
+    return hn_matmul(g, a, b, &(hn_matmul_params){ .transpose_a = ta, .transpose_b = tb, .scale = scale });
+}
+
+// a's gradient: dz b^T, or its transpose where a came transposed.
+static hn_val grad_a(hn_graph *g, const hn__inst *n, hn_val b, hn_val dz)
+{
+    const attr *at = n->attr;
+
+    if (!at->transpose_a)
+        return product(g, dz, false, b, !at->transpose_b, at->scale);
+    if (n->in[0].rank == n->in[1].rank)
+        return product(g, b, at->transpose_b, dz, true, at->scale);
+    return transposed(g, product(g, dz, false, b, !at->transpose_b, at->scale));
+}
+
+// b's gradient: a^T dz, or its transpose; summed over the batch where one b served all of it.
+static hn_val grad_b(hn_graph *g, const hn__inst *n, hn_val a, hn_val dz)
+{
+    const attr *at = n->attr;
+    const bool shared = n->in[1].rank < n->in[0].rank;
+
+    if (shared && at->transpose_a) // a's columns do not follow each other through the batch
+        a = transposed(g, a);
+    const bool ta = at->transpose_a && !shared;
+    if (shared) {
+        a = as_matrix(g, a);
+        dz = as_matrix(g, dz);
+    }
+    return at->transpose_b ? product(g, dz, true, a, ta, at->scale) : product(g, a, !ta, dz, false, at->scale);
+}
+
+// The pre-activation is not kept: with an activation the product is made again.
+static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val out[],
+                 const hn_val dy[], hn_val din[])
+{
+    const attr *at = n->attr;
+    hn_val dz = dy[0];
+
+    (void)out;
+    if (at->act) {
+        const hn_matmul_params p = { .transpose_a = at->transpose_a, .transpose_b = at->transpose_b,
+                                     .scale = at->scale, .bias = at->has_bias ? in[2] : (hn_val){ 0 } };
+        dz = act_grad(g, at->act, hn_matmul(g, in[0], in[1], &p), dz);
+    }
+    din[0] = grad_a(g, n, in[1], dz);
+    din[1] = grad_b(g, n, in[0], dz);
+    if (at->has_bias)
+        din[2] = hn_sum_to(g, dz, in[2]);
+    if (at->has_residual)
+        din[n->n_in - 1] = dy[0];
+}
+
+// ---- launch --------------------------------------------------------------------------------
+
+static int64_t tiles(int64_t n, int64_t tile)
+{
+    return (n + tile - 1) / tile;
+}
+
+// A dispatch with the operands at their places; an absent one is a again, and not read.
+static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem)
+{
+    const attr *at = n->attr;
+    const dims d = dims_of(n);
+    hn__dispatch *k = hn__add_dispatch(l, n, stem);
+
+    k->n_bind = 5;
+    k->bind[2] = HN__IN(at->has_bias ? 2 : 0);
+    k->bind[3] = HN__IN(at->has_residual ? n->n_in - 1 : 0);
+    k->bind[4] = HN__OUT(0);
+    k->flop = 2.0 * (double)(d.batch * d.m) * (double)d.n * (double)d.k;
+    HN__PUSH(k, matmul_push, .batch = (uint32_t)d.batch, .m = (uint32_t)d.m, .n = (uint32_t)d.n,
+             .k = (uint32_t)d.k, .a_batch = (uint32_t)d.a_batch, .b_batch = (uint32_t)d.b_batch,
+             .a_row = (uint32_t)(at->transpose_a ? 1 : d.lda), .a_col = (uint32_t)(at->transpose_a ? d.lda : 1),
+             .b_row = (uint32_t)(at->transpose_b ? 1 : d.ldb), .b_col = (uint32_t)(at->transpose_b ? d.ldb : 1),
+             .scale = at->scale, .act = (uint32_t)at->act,
+             .flags = (at->has_bias ? MATMUL_BIAS : 0) | (at->has_residual ? MATMUL_RESIDUAL : 0));
+    return k;
+}
+
+// Software devices: the largest register tile that leaves every lane of a few threads something
+// to do. Measured on llvmpipe (Mesa 22.3, 2 threads; 512 x 512 x 1536): 16 x 16 17 GFLOP/s, 16 x 8
+// 13, 8 x 8 9, 4 x 4 4; tiles in shared memory 1 to 5.
+static void launch_registers(const hn__inst *n, hn__launch *l)
+{
+    static const struct {
+        uint32_t m, n;
+    } choice[] = { { 16, 16 }, { 8, 8 }, { 4, 4 }, { 1, 4 } };
+    const dims d = dims_of(n);
+    hn__dispatch *k = dispatch(n, l, "matmul");
+    int c = 0;
+
+    while (c < 3 && ((int64_t)choice[c].m > 2 * d.m ||
+                     d.batch * tiles(d.m, choice[c].m) * tiles(d.n, choice[c].n) < 256))
+        c++;
+    k->spec[0] = 32;
+    k->spec[1] = choice[c].m;
+    k->spec[2] = choice[c].n;
+    k->n_spec = 3;
+    hn__threads(k, d.batch * tiles(d.m, choice[c].m) * tiles(d.n, choice[c].n));
+}
+
+static void launch(const hn__inst *n, hn__launch *l)
+{
+    const attr *at = n->attr;
+    const dims d = dims_of(n);
+
+    if (!strcmp(l->device->type, "software")) {
+        launch_registers(n, l);
+    } else if (d.m <= 4) {
+        hn__dispatch *k = dispatch(n, l, "matmul_vec");
+        k->spec[0] = 128;
+        k->spec[k->n_spec++] = at->transpose_b ? 32 : 4;
+        hn__groups(k, d.batch * tiles(d.n, 128 / k->spec[1]));
+    } else {
+        hn__dispatch *k = dispatch(n, l, "matmul_tile");
+        k->spec[0] = 128;
+        hn__groups(k, d.batch * tiles(d.m, 64) * tiles(d.n, 64));
+    }
+}
+
+// Shapes with every mix of transposes, batches and epilogue; 1 in 4 has a single row.
+static void sample(hn_rng *rng, hn__sample *s)
+{
+    hn__inst *i = &s->inst;
+    const int64_t m = hn__rng_below(rng, 4) ? hn__rng_dim(rng, 96) : 1;
+    const int64_t n = hn__rng_dim(rng, 96), k = hn__rng_dim(rng, 96), batch = hn__rng_dim(rng, 3);
+    const bool flat = hn__rng_below(rng, 2), shared = flat || hn__rng_below(rng, 2);
+    attr *at = i->attr;
+
+    *at = (attr){ (int32_t)hn__rng_below(rng, 2), (int32_t)hn__rng_below(rng, 2), (int32_t)hn__rng_below(rng, 2),
+                  (int32_t)hn__rng_below(rng, 2), (int32_t)hn__rng_below(rng, HN_ACT_SILU + 1),
+                  (float)hn__rng_range(rng, 0.25, 2) };
+    i->in[0] = (hn_type){ .rank = 3, .dim = { batch, at->transpose_a ? k : m, at->transpose_a ? m : k } };
+    i->in[1] = (hn_type){ .rank = 3, .dim = { batch, at->transpose_b ? n : k, at->transpose_b ? k : n } };
+    if (flat)
+        i->in[0] = (hn_type){ .rank = 2, .dim = { i->in[0].dim[1], i->in[0].dim[2] } };
+    if (shared)
+        i->in[1] = (hn_type){ .rank = 2, .dim = { i->in[1].dim[1], i->in[1].dim[2] } };
+    i->n_in = 2;
+    if (at->has_bias)
+        i->in[i->n_in++] = (hn_type){ .rank = 1, .dim = { n } };
+    if (at->has_residual)
+        i->in[i->n_in++] = flat ? (hn_type){ .rank = 2, .dim = { m, n } }
+                                : (hn_type){ .rank = 3, .dim = { batch, m, n } };
+}
+
+const hn__op_fns hn__fns_matmul = {
+    .attr_bytes = sizeof(attr), .infer = infer, .ref = ref, .host = host, .grad = grad,
+    .launch = launch, .sample = sample
+};

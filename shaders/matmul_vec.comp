@@ -1,0 +1,42 @@
+// matmul for GPUs where m is at most 4: nothing is read twice, so it is bound by reading b. LANES
+// threads share a column's sum; a workgroup makes 128 / LANES columns.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#include "matmul.glsl"
+
+layout(constant_id = 1) const uint LANES = 4;
+const uint ROWS = 4u, SIZE = 128u;
+shared float part[ROWS * SIZE];
+
+void main()
+{
+    HN_GROUP_GUARD;
+    const uint cols = SIZE / LANES, blocks = (p.n + cols - 1u) / cols, me = gl_LocalInvocationID.x;
+    const matmul_base at = matmul_at(group_index() / blocks);
+    const bool along_k = p.b_row == 1u; // what neighbouring threads follow
+    const uint lane = along_k ? me % LANES : me / cols, c = along_k ? me / LANES : me % cols;
+    const uint col = group_index() % blocks * cols + c, read_col = min(col, p.n - 1u);
+
+    float sum[ROWS];
+    [[unroll]] for (uint r = 0u; r < ROWS; r++)
+        sum[r] = 0.0;
+    for (uint k = lane; k < p.k; k += LANES) {
+        const float v = LD(b, at.b + read_col * p.b_col + k * p.b_row);
+        [[unroll]] for (uint r = 0u; r < ROWS; r++)
+            if (r < p.m)
+                sum[r] = fma(LD(a, at.a + r * p.a_row + k * p.a_col), v, sum[r]);
+    }
+    [[unroll]] for (uint r = 0u; r < ROWS; r++)
+        part[(r * cols + c) * LANES + lane] = sum[r];
+    barrier();
+
+    for (uint i = me; i < p.m * cols; i += SIZE) { // a sum of LANES parts each
+        const uint out_col = group_index() % blocks * cols + i % cols;
+        float total = 0.0;
+        for (uint l = 0u; l < LANES; l++)
+            total += part[i * LANES + l];
+        if (out_col < p.n)
+            matmul_store(at.y, i / cols, out_col, total);
+    }
+}
