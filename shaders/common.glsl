@@ -6,7 +6,8 @@
 //   INF, OUTF                    buffers of f32 always; INI, OUTI of i32: plain name[i]
 //
 // The build defines one of T_F32, T_F16, T_BF16 (16-bit storage) and T_F16P, T_BF16P (two elements
-// packed in a 32-bit word, for drivers without it; a store touches its own half only).
+// packed in a 32-bit word, for drivers without it; a store touches its own half only); or T_U8, which
+// has the accessors of raw.glsl alone.
 #ifndef HN_COMMON_GLSL
 #define HN_COMMON_GLSL
 
@@ -49,7 +50,7 @@ uint bf16_bits(float v) // round to nearest, ties to even; NaN stays NaN
 #define LD(name, i) uintBitsToFloat(uint(name[i]) << 16)
 #define ST(name, i, v) name[i] = uint16_t(bf16_bits(v))
 
-#else
+#elif !defined(T_U8) // u8 is for raw.glsl
 #define IN(b, name) layout(binding = b) readonly buffer In##name { uint name[]; }
 #define OUT(b, name) layout(binding = b) buffer Out##name { uint name[]; }
 #if defined(T_F16P)

@@ -23,6 +23,12 @@ struct matmul_push {
 };
 
 struct rms_norm_push { HN_PUSH_GRID uint cols; float eps; };
+struct copy_push {
+    HN_PUSH_GRID
+    uint total, rank, n[6], from[6], to[6], src, dst; // elements
+    uint axis, lo, hi, value;
+};
+struct update_push { HN_PUSH_GRID uint total, rows, inner, size; };
 
 #ifndef GL_core_profile
 #undef uint

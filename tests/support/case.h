@@ -41,6 +41,8 @@ hn_status hn__case_compare(const hn__case *c);
 hn_status hn__case_slope(hn__case *c, double *out);
 // The loss with the inputs moved by h along `dir`; *out_size is the sum of |v y|.
 hn_status hn__case_loss(hn__case *c, double h, double *out, double *out_size);
+// False where inputs or outputs are all integers: then there is no slope to check.
+bool hn__case_has_slope(const hn__case *c);
 // DEVICE where the slope is not that of a five-point difference of the reference.
 hn_status hn__case_check_grad(hn__case *c);
 // DEVICE where the gradient of input i is not factor[i] v, for ops whose gradient is a formula.

@@ -150,6 +150,17 @@ hn_status hn__case_loss(hn__case *c, double h, double *out, double *out_size)
     return HN_OK;
 }
 
+bool hn__case_has_slope(const hn__case *c)
+{
+    bool in = false, out = false;
+
+    for (int i = 0; i < c->s.inst.n_in; i++)
+        in |= c->dir[i] != NULL;
+    for (int k = 0; k < c->s.inst.n_out; k++)
+        out |= c->v[k] != NULL;
+    return in && out;
+}
+
 // In f64 a five-point difference leaves room for neither a wrong factor nor a missing term: its
 // rounding is about 1e-11 of the loss's terms, which the second tolerance covers.
 hn_status hn__case_check_grad(hn__case *c)
