@@ -1,0 +1,120 @@
+// What the subcommands of `hornito` share: options, devices, failing in words, Ctrl-C.
+//
+// A subcommand is a row of commands.def and one function. Its usual shape:
+//
+//     int app_lm_eval(int argc, const char **argv)
+//     {
+//         app_device_options dev = { 0 };
+//         int batch = 8;
+//         const struct poptOption options[] = {
+//             { "batch", 'b', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &batch, 0, "sequences a step", "N" },
+//             APP_DEVICE_OPTIONS(dev),
+//             APP_COMMON_OPTIONS,
+//         };
+//         app_args args;
+//         int rc = app_begin(argc, argv, options, &args);
+//         if (rc < 0)
+//             rc = eval(args.rest, args.n_rest, &dev, batch);
+//         return app_end(&args, rc);
+//     }
+#ifndef HORNITO_APP_H
+#define HORNITO_APP_H
+
+#include "hornito/device.h"
+
+#include <popt.h>
+
+// Exit codes.
+enum { APP_DONE = 0, APP_FAILED = 1, APP_USAGE = 2 };
+
+// A subcommand. argv[0] is its words ("lm train"); returns an exit code.
+typedef int (*app_fn)(int argc, const char **argv);
+
+typedef struct app_command {
+    const char *words;     // one or two words
+    app_fn fn;
+    const char *arguments; // what follows the options in the usage line; may be ""
+    const char *help;      // one line
+    const char *example;   // a whole command that runs: tests/test_apps.sh runs it
+} app_command;
+
+// Every subcommand in the order of commands.def; ends with words NULL.
+extern const app_command app_commands[];
+
+// ---- options -------------------------------------------------------------------------------
+
+typedef struct app_args {
+    const char **rest; // arguments that are not options; valid until app_end
+    int n_rest;
+    const app_command *command;
+    const struct poptOption *options;
+    poptContext context;
+    char name[64]; // "hornito lm train"
+    char *first[64]; // what the string options held before parsing
+} app_args;
+
+// Reads the options into what the table points at. -1: go on; otherwise an exit code to return
+// through app_end (0 after --help; 2 after a mistake, which was said). Rows have val 0; a string
+// option is a `char *`, freed by app_end. Sets the log to stderr at the level of -v.
+int app_begin(int argc, const char **argv, const struct poptOption *options, app_args *args);
+// Frees what parsing made, and returns rc.
+int app_end(app_args *args, int rc);
+
+#define APP_COMMON_OPTIONS                                                                        \
+    { "verbose", 'v', POPT_ARG_NONE, NULL, 'v', "say more (twice: still more)", NULL },           \
+    { "help", 'h', POPT_ARG_NONE, NULL, 'h', "show this", NULL },                                 \
+    POPT_TABLEEND
+
+// The index of the word of `list` (n of them) nearest to `word`, or -1 where none is near.
+int app_nearest(const char *word, const char *const list[], int n);
+
+// ---- devices -------------------------------------------------------------------------------
+
+typedef struct app_device_options {
+    char *spec, *mask, *cache; // as given; NULL: not given
+    int phone, validation;     // 0 or 1
+    int threads;               // 0: one for each processor
+} app_device_options;
+
+#define APP_DEVICE_OPTIONS(o)                                                                     \
+    { "device", 'd', POPT_ARG_STRING, &(o).spec, 0,                                               \
+      "auto, cpu, ref, vulkan, vulkan:N, vulkan:UUID or vulkan:NAME", "SPEC" },                   \
+    { "mask", 0, POPT_ARG_STRING, &(o).mask, 0, "behave as if the device lacked these",           \
+      "FEATURE,..." },                                                                            \
+    { "phone", 0, POPT_ARG_NONE, &(o).phone, 0, "behave as a small phone", NULL },                \
+    { "validation", 0, POPT_ARG_NONE, &(o).validation, 0,                                         \
+      "turn the Vulkan validation layer on; a message is a failure", NULL },                      \
+    { "threads", 't', POPT_ARG_INT, &(o).threads, 0, "host threads (0: all processors)", "N" },   \
+    { "cache", 0, POPT_ARG_STRING, &(o).cache, 0, "where compiled pipelines are kept", "DIR" }
+
+// Opens the device that the options name. Errors: ARG (no such device or feature; what there is
+// stands in the text), and hn_device_open's. *out is NULL on failure.
+hn_status app_open_device(const app_device_options *o, hn_device **out);
+// As app_open_device for another device than the options name: "ref", "cpu".
+hn_status app_open_other(const app_device_options *o, const char *spec, hn_device **out);
+// Closes it and sets *d to NULL. Returns rc, or 1 (and says so) where rc is 0 and the validation
+// layer had something to say. *d may be NULL.
+int app_close_device(hn_device **d, int rc);
+// The folder for caches: --cache, or ${XDG_CACHE_HOME:-~/.cache}/hornito. NULL (and a warning)
+// where there is none or it cannot be made. Freed by hn__free.
+char *app_cache_dir(const app_device_options *o);
+
+// ---- saying --------------------------------------------------------------------------------
+
+// Each prints "hornito: <command>: <text>" as one line on stderr and returns an exit code.
+int app_fail(hn_status s);                                               // 1, hn_error_text's; 0 for HN_OK
+int app_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // 1
+int app_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // 2, and where help is
+
+// "1.2 MiB", "0.8 s", "3 min 20 s" into buf (32 bytes are enough); returns buf.
+const char *app_bytes_text(double n_bytes, char *buf, size_t n);
+const char *app_time_text(double seconds, char *buf, size_t n);
+
+// ---- Ctrl-C --------------------------------------------------------------------------------
+
+// From now on the first Ctrl-C (or SIGTERM) only sets a flag; the second ends the process at once.
+void app_catch_interrupts(void);
+// True after the first one.
+bool app_interrupted(void);
+
+#endif
