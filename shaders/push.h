@@ -29,6 +29,11 @@ struct copy_push {
     uint axis, lo, hi, value;
 };
 struct update_push { HN_PUSH_GRID uint total, rows, inner, size; };
+struct conv_push {
+    HN_PUSH_GRID
+    uint n, groups, cg, og, h, w, kh, kw, oh, ow;
+    int stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
+};
 
 #ifndef GL_core_profile
 #undef uint
