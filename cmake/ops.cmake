@@ -1,4 +1,4 @@
-# Reads the rows of ops.def: runtime/ops/<file>.c, and shaders/<file>*.comp where they exist.
+# Reads the rows of ops.def: runtime/ops/<file>.c, and runtime/ops/<file>_*.c where they exist.
 set(ops_def ${CMAKE_SOURCE_DIR}/runtime/ops/ops.def)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${ops_def})
 file(STRINGS ${ops_def} rows REGEX "^HN_OP")
@@ -10,6 +10,8 @@ endforeach()
 list(REMOVE_DUPLICATES files)
 set(HORNITO_OP_SOURCES runtime/ops/ops.c runtime/ops/gemm.c)
 foreach(file ${files})
-  list(APPEND HORNITO_OP_SOURCES runtime/ops/${file}.c)
+  file(GLOB more CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/runtime/ops/${file}_*.c)
+  list(APPEND HORNITO_OP_SOURCES runtime/ops/${file}.c ${more})
 endforeach()
+list(REMOVE_DUPLICATES HORNITO_OP_SOURCES)
 file(GLOB HORNITO_SHADERS CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/shaders/*.comp)

@@ -20,6 +20,13 @@
 #define HN__HOT
 #endif
 
+// A small function that becomes part of a hot loop: target clones inline nothing else.
+#if defined(__GNUC__)
+#define HN__INLINE static inline __attribute__((always_inline))
+#else
+#define HN__INLINE static inline
+#endif
+
 // ---- failing -------------------------------------------------------------------------------
 
 // Keeps the text for this thread and returns s. Allocates nothing.

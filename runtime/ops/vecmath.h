@@ -5,15 +5,10 @@
 #ifndef HN_OPS_VECMATH_H
 #define HN_OPS_VECMATH_H
 
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
+#include "base/base.h"
 
-#if defined(__GNUC__)
-#define HN__INLINE static inline __attribute__((always_inline)) // target clones inline nothing else
-#else
-#define HN__INLINE static inline
-#endif
+#include <math.h>
+#include <string.h>
 
 HN__INLINE float hn__bits_f32(int32_t u)
 {
