@@ -34,6 +34,10 @@ struct conv_push {
     uint n, groups, cg, og, h, w, kh, kw, oh, ow;
     int stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
 };
+struct softmax_push { HN_PUSH_GRID uint cols, log_of; };
+struct cross_entropy_push { HN_PUSH_GRID uint cols; };
+struct cross_entropy_grad_push { HN_PUSH_GRID uint cols, has_dlse, total; };
+struct layer_norm_push { HN_PUSH_GRID uint cols; float eps; };
 
 #ifndef GL_core_profile
 #undef uint

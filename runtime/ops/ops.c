@@ -108,6 +108,7 @@ hn_status hn__want_type(const hn_type *have, const hn_type *want, const char *wh
                          hn__type_text(want, tw, sizeof tw));
 }
 
+enum { ROW_LANES = 8 };
 // ---- launching -----------------------------------------------------------------------------
 
 hn__dispatch *hn__add_dispatch(hn__launch *l, const hn__inst *n, const char *stem)
@@ -144,4 +145,11 @@ void hn__groups(hn__dispatch *d, int64_t n)
 void hn__threads(hn__dispatch *d, int64_t n)
 {
     hn__groups(d, (n + d->spec[0] - 1) / d->spec[0]);
+}
+
+void hn__row_groups(const hn__launch *l, hn__dispatch *d, int64_t n)
+{
+    if (!strcmp(l->device->type, "software"))
+        d->spec[0] = ROW_LANES;
+    hn__groups(d, n);
 }

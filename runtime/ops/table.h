@@ -31,4 +31,8 @@ hn_status hn__want_type(const hn_type *have, const hn_type *want, const char *wh
 // The kind and the axis of a reduction; NONE for other operators (reduce.c).
 hn__reduce hn__reduce_of(const hn__inst *n, int *axis);
 
+// n workgroups for kernels that give each row one; where barriers are dear, a workgroup is one
+// vector wide. May only follow hn__add_dispatch.
+void hn__row_groups(const hn__launch *l, hn__dispatch *d, int64_t n);
+
 #endif

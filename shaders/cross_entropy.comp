@@ -1,0 +1,29 @@
+// cross_entropy: a workgroup a row, one pass.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "reduce.glsl"
+#include "softmax.glsl"
+#include "push.h"
+
+layout(push_constant) uniform Push { cross_entropy_push p; };
+IN(0, x);        // [rows, cols]
+INI(1, targets); // [rows]
+OUTF(2, loss);   // [rows]
+OUTF(3, lse);    // [rows]
+
+void main()
+{
+    HN_GROUP_GUARD;
+    const uint row = group_index();
+
+    running_sum s = running_none;
+    for (uint c = gl_LocalInvocationID.x; c < p.cols; c += gl_WorkGroupSize.x)
+        s = running_add(s, LD(x, row * p.cols + c));
+    const float most = reduce_max(s.most), log_sum = log(reduce_add(running_to(s, most)));
+    if (gl_LocalInvocationID.x == 0u) {
+        const uint target = uint(targets[row]);
+        lse[row] = most + log_sum;
+        loss[row] = target < p.cols ? (most - LD(x, row * p.cols + target)) + log_sum : 0.0;
+    }
+}

@@ -1,0 +1,25 @@
+// A sum of exponentials met one by one (Milakov and Gimelshein 2018, arXiv 1805.02867): the sum is
+// relative to the largest so far.
+#ifndef HN_SOFTMAX_GLSL
+#define HN_SOFTMAX_GLSL
+
+struct running_sum {
+    float most, sum; // sum of exp(v - most)
+};
+
+const float LEAST = -3.402823466e38; // stands for minus infinity, of which a difference is NaN
+const running_sum running_none = running_sum(LEAST, 0.0);
+
+running_sum running_add(running_sum s, float v)
+{
+    const float most = max(s.most, v);
+    return running_sum(most, s.sum * exp(s.most - most) + exp(v - most));
+}
+
+// The same sum relative to `most`, which is at least s.most.
+float running_to(running_sum s, float most)
+{
+    return s.sum * exp(s.most - most);
+}
+
+#endif
