@@ -1,0 +1,66 @@
+#!/bin/sh
+# The one list of Debian packages (12 and 13), by what they are for; installs those that are missing.
+# Usage: tools/packages.sh [--list] build|test|demo|debian13 ...
+set -eu
+
+# A C compiler and what the library, the command and their shaders are built from.
+build='gcc libc6-dev cmake ninja-build pkg-config glslang-tools spirv-tools spirv-headers libvulkan-dev
+    libvulkan-volk-dev libjansson-dev libpcre2-dev libutf8proc-dev libxxhash-dev libopenblas-dev
+    libpopt-dev libjs-chart.js'
+# Found at run time: the Vulkan loader, and drivers (lavapipe where there is no GPU).
+run='libvulkan1 mesa-vulkan-drivers'
+# perl unpacks the demo's text.
+demo="$build $run perl gzip"
+# Public headers are compiled as C++ too.
+test_common="$build $run libcmocka-dev vulkan-validationlayers g++ perl"
+# chromium-common holds SwiftShader; debootstrap makes the Debian 13 root.
+test="$test_common chromium-common"
+debian13=debootstrap
+
+list=
+wanted=
+for word in "$@"; do
+    case $word in
+    --list) list=1 ;;
+    build) wanted="$wanted $build" ;;
+    test) wanted="$wanted $test" ;;
+    test-common) wanted="$wanted $test_common" ;;
+    demo) wanted="$wanted $demo" ;;
+    debian13) wanted="$wanted $debian13" ;;
+    *) echo "packages.sh: '$word' is none of build, test, test-common, demo, debian13" >&2; exit 2 ;;
+    esac
+done
+
+missing=
+for name in $(printf '%s\n' $wanted | sort -u); do
+    if [ -n "$list" ]; then
+        echo "$name"
+    elif [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" != installed ]; then
+        missing="$missing $name"
+    fi
+done
+[ -n "$missing" ] || exit 0
+
+as_root=
+if [ "$(id -u)" != 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "packages.sh: these packages are missing, and there is neither root nor sudo to install them:" >&2
+        echo " $missing" >&2
+        exit 1
+    fi
+    as_root=sudo
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "packages.sh: there is no apt-get here; these Debian packages, or their like, are missing:$missing" >&2
+    exit 1
+fi
+
+echo "installing:$missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+    tail -20 "$log" >&2
+    echo "packages.sh: apt-get could not install:$missing" >&2
+    exit 1
+fi
