@@ -2,13 +2,25 @@
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 
-pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson>=2.14)
-pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8>=10.40)
-pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc>=2.6) # 2.8.0 says 2.6.0 of itself
-pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash>=0.8)
-pkg_check_modules(popt REQUIRED IMPORTED_TARGET popt>=1.19)
-set(HORNITO_LIBRARIES PkgConfig::jansson PkgConfig::pcre2 PkgConfig::utf8proc PkgConfig::xxhash
-  Threads::Threads m ${CMAKE_DL_LIBS})
+# These stand in hornito.pc and in the CMake package too.
+set(HORNITO_MODULES jansson>=2.14 libpcre2-8>=10.40
+  libutf8proc>=2.6 # 2.8.0 says 2.6.0 of itself
+  libxxhash>=0.8)
+# OpenBLAS: without it the plain loops serve.
+pkg_check_modules(openblas QUIET IMPORTED_TARGET openblas)
+if(openblas_FOUND)
+  add_compile_definitions(HN_HAVE_OPENBLAS)
+  list(APPEND HORNITO_MODULES openblas)
+endif()
+message(STATUS "OpenBLAS: ${openblas_FOUND} ${openblas_VERSION}")
+
+set(HORNITO_LIBRARIES Threads::Threads m ${CMAKE_DL_LIBS})
+foreach(module ${HORNITO_MODULES})
+  string(REGEX REPLACE ">=.*" "" name ${module})
+  pkg_check_modules(${name} REQUIRED IMPORTED_TARGET ${module})
+  list(APPEND HORNITO_LIBRARIES PkgConfig::${name})
+endforeach()
+pkg_check_modules(popt REQUIRED IMPORTED_TARGET popt>=1.19) # of the command
 
 # volk: Debian's libvulkan-volk-dev is volk.h and volk.c, which volk.h includes where
 # VOLK_IMPLEMENTATION is defined; it loads libvulkan at run time.
@@ -27,14 +39,6 @@ file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/volk_names.h CONTENT "${volk
 # spirv.h of spirv-headers: the plan writes SPIR-V itself.
 find_path(SPIRV_INCLUDE spirv/unified1/spirv.h REQUIRED)
 include_directories(${SPIRV_INCLUDE})
-
-# OpenBLAS: without it the plain loops serve.
-pkg_check_modules(openblas IMPORTED_TARGET openblas)
-if(openblas_FOUND)
-  add_compile_definitions(HN_HAVE_OPENBLAS)
-  list(APPEND HORNITO_LIBRARIES PkgConfig::openblas)
-endif()
-message(STATUS "OpenBLAS: ${openblas_FOUND} ${openblas_VERSION}")
 
 find_program(GLSLANG NAMES glslang glslangValidator REQUIRED)
 find_program(SPIRV_VAL spirv-val)
