@@ -1,0 +1,11 @@
+# cmake -Dparts="name=file;..." -Dout=file.c -P embed.cmake: each file as bytes ending in a zero.
+set(text "// Made by cmake/embed.cmake.\n#include \"report_parts.h\"\n")
+foreach(part ${parts})
+  string(REGEX MATCH "^([a-z_]+)=(.*)$" _ "${part}")
+  set(name ${CMAKE_MATCH_1})
+  file(READ ${CMAKE_MATCH_2} bytes HEX)
+  string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+  string(APPEND text "\nconst unsigned char report_${name}[] = {\n${bytes}\n0 };\n")
+endforeach()
+file(WRITE ${out} "${text}")
