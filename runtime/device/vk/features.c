@@ -149,14 +149,30 @@ static uint32_t ask_rows(const hn__vk_instance *ins, VkPhysicalDevice phys,
     return bits & ~missing;
 }
 
+static uint32_t at_most(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+uint32_t hn__vk_families(const hn__vk_instance *ins, VkPhysicalDevice phys,
+                         VkQueueFamilyProperties out[HN__VK_FAMILIES])
+{
+    // Asked in two calls: SwiftShader leaves the count as it was when given room for more.
+    uint32_t n = 0;
+    ins->vkGetPhysicalDeviceQueueFamilyProperties(phys, &n, NULL);
+    n = at_most(n, HN__VK_FAMILIES);
+    ins->vkGetPhysicalDeviceQueueFamilyProperties(phys, &n, out);
+    return n;
+}
+
 // A family that computes; without graphics where there is a choice, as those run beside the
 // desktop's own work, and with timestamps before all.
 static hn_status pick_family(const hn__vk_instance *ins, hn__vk_probe *p)
 {
-    VkQueueFamilyProperties family[32];
-    uint32_t n = 32, best = 0;
+    VkQueueFamilyProperties family[HN__VK_FAMILIES];
+    const uint32_t n = hn__vk_families(ins, p->phys, family);
+    uint32_t best = 0;
     int best_score = -1;
-    ins->vkGetPhysicalDeviceQueueFamilyProperties(p->phys, &n, family);
     for (uint32_t i = 0; i < n; i++) {
         if (!(family[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || !family[i].queueCount)
             continue;
@@ -210,11 +226,6 @@ static const char *type_name(VkPhysicalDeviceType t)
     case VK_PHYSICAL_DEVICE_TYPE_CPU: return "software";
     default: return "other";
     }
-}
-
-static uint32_t at_most(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
 }
 
 static void take_limits(const VkPhysicalDeviceLimits *l, bool phone, hn__vk_probe *p)

@@ -230,9 +230,8 @@ static hn_status open_borrowed(hn__vk *d, const hn_device_params *p)
     HN_TRY(hn__vk_instance_borrow(h, &d->ins));
     HN_TRY(hn__vk_ask(&d->ins, h->physical_device, p, &d->probe));
 
-    VkQueueFamilyProperties family[32];
-    uint32_t n = 32;
-    d->ins.vkGetPhysicalDeviceQueueFamilyProperties(h->physical_device, &n, family);
+    VkQueueFamilyProperties family[HN__VK_FAMILIES];
+    const uint32_t n = hn__vk_families(&d->ins, h->physical_device, family);
     if (h->queue_family >= n || !(family[h->queue_family].queueFlags & VK_QUEUE_COMPUTE_BIT))
         return hn_fail(HN_ERR_ARG, "vulkan handles: queue family %u of '%s' does not compute",
                        h->queue_family, d->probe.info.name);

@@ -75,6 +75,10 @@ typedef struct hn__vk_probe {
 // Asks a physical device. UNSUPPORTED where it is below Vulkan 1.1 or cannot compute.
 hn_status hn__vk_ask(const hn__vk_instance *ins, VkPhysicalDevice phys, const hn_device_params *p,
                      hn__vk_probe *out);
+#define HN__VK_FAMILIES 32
+// The queue families; returns how many.
+uint32_t hn__vk_families(const hn__vk_instance *ins, VkPhysicalDevice phys,
+                         VkQueueFamilyProperties out[HN__VK_FAMILIES]);
 // Makes a VkDevice with one queue and exactly the features of `features` enabled.
 hn_status hn__vk_make_device(hn__vk *d, const hn__vk_probe *probe, uint32_t features);
 
