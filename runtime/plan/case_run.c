@@ -1,5 +1,5 @@
 // Running a drawn instance: through a plan, and its host kernel alone between guards.
-#include "support/case.h"
+#include "plan/case.h"
 
 #include <stdio.h>
 #include <string.h>

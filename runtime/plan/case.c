@@ -1,5 +1,5 @@
 // Drawing an instance, its reference, and comparing.
-#include "support/case.h"
+#include "plan/case.h"
 
 #include <math.h>
 #include <string.h>
@@ -116,18 +116,48 @@ void hn__case_run_ref(hn__case *c)
     c->op->fn->ref(&c->s.inst, (const double *const *)c->in, c->want);
 }
 
+static double root_mean_square(const double *x, int64_t n)
+{
+    double sq = 0;
+    for (int64_t i = 0; i < n; i++)
+        sq += x[i] * x[i];
+    return sqrt(sq / (double)n);
+}
+
+// Infinite where `got` or `want` is no number and they are not the same infinity.
+static double off_by(double got, double want, double rms)
+{
+    if (got == want)
+        return 0;
+    const double e = fabs(got - want) / (fabs(want) + rms);
+    return isnan(e) ? INFINITY : e;
+}
+
 // Index of the first element off by more than tol * (|want| + rms(want)), or -1. One wrong
 // element is found in a tensor of any size, and a NaN is never within a tolerance.
 static int64_t first_bad(const double *got, const double *want, int64_t n, double tol)
 {
-    double sq = 0;
+    const double rms = root_mean_square(want, n);
     for (int64_t i = 0; i < n; i++)
-        sq += want[i] * want[i];
-    const double rms = sqrt(sq / (double)n);
-    for (int64_t i = 0; i < n; i++)
-        if (got[i] != want[i] && !(fabs(got[i] - want[i]) <= tol * (fabs(want[i]) + rms)))
+        if (off_by(got[i], want[i], rms) > tol)
             return i;
     return -1;
+}
+
+double hn__case_error(const hn__case *c)
+{
+    double worst = 0;
+    for (int k = 0; k < c->s.inst.n_out; k++) {
+        const hn_type *t = &c->s.inst.out[k];
+        const double rms = root_mean_square(c->want[k], hn__numel(t));
+        for (int64_t i = 0; i < hn__numel(t); i++) {
+            double e = off_by(c->got[k][i], c->want[k][i], rms);
+            if (e > 0 && !hn__is_float(t->dtype))
+                e = INFINITY;
+            worst = e > worst ? e : worst;
+        }
+    }
+    return worst;
 }
 
 hn_status hn__case_compare(const hn__case *c)
