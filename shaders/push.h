@@ -38,6 +38,17 @@ struct softmax_push { HN_PUSH_GRID uint cols, log_of; };
 struct cross_entropy_push { HN_PUSH_GRID uint cols; };
 struct cross_entropy_grad_push { HN_PUSH_GRID uint cols, has_dlse, total; };
 struct layer_norm_push { HN_PUSH_GRID uint cols; float eps; };
+struct scatter_push {
+    HN_PUSH_GRID
+    uint total, inner, inner_is_lane, n_slots;
+    uint item_step, item_lane, slot_step, slot_lane; // elements
+};
+#define SCATTER_CLEAR 0u
+#define SCATTER_COUNT 1u
+#define SCATTER_SCAN 2u
+#define SCATTER_PLACE 3u
+#define SCATTER_RANK 4u
+struct scatter_sort_push { HN_PUSH_GRID uint step, n_items, n_slots; };
 
 #ifndef GL_core_profile
 #undef uint
