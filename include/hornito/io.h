@@ -1,0 +1,149 @@
+// Files: named tensors (safetensors, ONNX, npy) and byte-level BPE tokenizers.
+#ifndef HORNITO_IO_H
+#define HORNITO_IO_H
+
+#include "hornito/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- named tensors --------------------------------------------------------------------------
+
+// A directory of named tensors over one or several mapped files. Read-only once made, so any
+// number of threads may use it.
+typedef struct hn_tensors hn_tensors;
+
+#define HN_FILE_RANK 8 // a file may hold tensors of more dimensions than a graph takes
+
+// A tensor in a file. All pointers live as long as the directory.
+typedef struct hn_tensor {
+    const char *name;
+    const char *file_dtype; // as the format calls it: "F32", "I64"
+    hn_dtype dtype;         // 0 where no hn_dtype is the same; such data is listed, not read
+    int rank;
+    int64_t dim[HN_FILE_RANK]; // slowest first; a file may hold zeros
+    const void *data;          // little-endian, row-major, of any alignment
+    int64_t n_bytes;
+} hn_tensor;
+
+// A pair of strings that a file carries beside its tensors.
+typedef struct hn_metadata {
+    const char *key, *value;
+} hn_metadata;
+
+// Opens by what is there: a .safetensors file, a .safetensors.index.json with its shards beside
+// it, a .onnx or .npy file, or a folder that holds model.safetensors or its index.
+// Errors: IO; FORMAT with file, place and reason; UNSUPPORTED; NOMEM. *out is then NULL.
+HN_API hn_status hn_tensors_open(const char *path, hn_tensors **out);
+// Closes the files and sets *t to NULL. *t may be NULL already.
+HN_API void hn_tensors_destroy(hn_tensors **t);
+
+// The tensors in the order of the file; NULL where i is no index.
+HN_API int64_t hn_tensors_count(const hn_tensors *t);
+HN_API const hn_tensor *hn_tensors_at(const hn_tensors *t, int64_t i);
+// By name; NULL where there is none.
+HN_API const hn_tensor *hn_tensors_find(const hn_tensors *t, const char *name);
+// By name. Errors: FORMAT where there is none, with the name of the file.
+HN_API hn_status hn_tensors_get(const hn_tensors *t, const char *name, const hn_tensor **out);
+// The value of a key in the file's metadata; NULL where there is none.
+HN_API const char *hn_tensors_metadata(const hn_tensors *t, const char *key);
+
+// The type that a graph gives the tensor. Errors: UNSUPPORTED for an element type without an
+// hn_dtype, more than HN_MAX_RANK dimensions, or a dimension of 0.
+HN_API hn_status hn_tensor_type(const hn_tensor *t, hn_type *out);
+// Copies all elements to dst, converted to `as`; dst holds as many elements as the tensor.
+// Errors: those of hn_tensor_type.
+HN_API hn_status hn_tensor_read(const hn_tensor *t, hn_dtype as, void *dst);
+
+// Writes a safetensors file as a stream: the list first (name, dtype, rank and dim of each are
+// read; data and n_bytes are not), then the bytes of all tensors in that order. The file appears
+// whole at commit, or not at all.
+typedef struct hn_tensor_writer hn_tensor_writer;
+// Errors: ARG for an illegal or repeated name, a type that is no hn_dtype, an illegal shape; IO.
+HN_API hn_status hn_tensor_writer_create(const char *path, const hn_tensor list[], int64_t n,
+                                         const hn_metadata meta[], int64_t n_meta,
+                                         hn_tensor_writer **out);
+// The next n_bytes, in pieces of any size. Errors: ARG for more than the list says; IO.
+HN_API hn_status hn_tensor_writer_put(hn_tensor_writer *w, const void *data, int64_t n_bytes);
+// Ends the file, and *w, whatever the result. Errors: ARG where bytes are missing; IO.
+HN_API hn_status hn_tensor_writer_commit(hn_tensor_writer **w);
+// Gives up: nothing is left of the file. *w may be NULL.
+HN_API void hn_tensor_writer_destroy(hn_tensor_writer **w);
+// The whole file from memory: data and n_bytes of each are used too.
+HN_API hn_status hn_tensors_write(const char *path, const hn_tensor list[], int64_t n,
+                                  const hn_metadata meta[], int64_t n_meta);
+
+// ---- tokenizers -----------------------------------------------------------------------------
+
+// A byte-level BPE tokenizer. It keeps a cache, so one thread at a time.
+typedef struct hn_tokenizer hn_tokenizer;
+
+// Token numbers: a growing list. Start with {0}; hn_ids_free ends it.
+typedef struct hn_ids {
+    int32_t *id;
+    int64_t n, cap;
+} hn_ids;
+HN_API void hn_ids_free(hn_ids *ids);
+
+// Loads a tokenizer.json, or a folder: tokenizer.json where it is there, else vocab.json and
+// merges.txt, else encoder.json and vocab.bpe (GPT-2's, with <|endoftext|> special).
+// Errors: IO; FORMAT with file, place and reason; UNSUPPORTED with the name of what the file asks
+// for and this reader does not do; NOMEM. *out is then NULL.
+HN_API hn_status hn_tokenizer_load(const char *path, hn_tokenizer **out);
+// GPT-2's pair of files by name.
+HN_API hn_status hn_tokenizer_load_pair(const char *vocab_path, const char *merges_path,
+                                        hn_tokenizer **out);
+HN_API void hn_tokenizer_destroy(hn_tokenizer **t);
+
+// How to train one. Token b < 256 is the byte b, then come the merges, then the special tokens.
+typedef struct hn_tokenizer_params {
+    int vocab_size;             // in all: at least 256 + n_special
+    int64_t least_count;        // a pair seen fewer times is not merged; 0 means 2
+    const char *const *special; // UTF-8, not empty, each once
+    int n_special;
+} hn_tokenizer_params;
+// Trains on n bytes of text, split by GPT-2's pattern. The same text gives the same tokenizer
+// everywhere: of pairs as frequent, the one with the lower tokens is merged first. Where the text
+// has too few pairs the vocabulary is smaller than asked, and the log says so.
+// Errors: ARG; NOMEM.
+HN_API hn_status hn_tokenizer_train(const void *text, size_t n, const hn_tokenizer_params *p,
+                                    hn_tokenizer **out);
+// Writes a tokenizer.json, atomically. Errors: IO; NOMEM.
+HN_API hn_status hn_tokenizer_save(const hn_tokenizer *t, const char *path);
+
+// One more than the largest token.
+HN_API int hn_tokenizer_vocab_size(const hn_tokenizer *t);
+// A hash over what decides the tokens of a text: the same on every machine.
+HN_API uint64_t hn_tokenizer_hash(const hn_tokenizer *t);
+
+typedef enum hn_encode_flags {
+    HN_ENCODE_SPECIAL = 1, // special tokens written in the text become their tokens
+} hn_encode_flags;
+// Appends the tokens of n bytes of text to ids. Without HN_ENCODE_SPECIAL the text of a special
+// token is encoded as any other. Bytes that are not UTF-8 become the tokens of these bytes, and
+// the text before and after is encoded as if it stood alone; decoding gives back every byte
+// (unless the tokenizer itself normalises, or drops what its pattern does not match).
+// Errors: ARG for more than 2^31 - 1 bytes; UNSUPPORTED where the split pattern of the file needs
+// too much backtracking; NOMEM. ids->n is unchanged on failure.
+HN_API hn_status hn_tokenizer_encode(hn_tokenizer *t, const void *text, size_t n, int flags,
+                                     hn_ids *ids);
+// The bytes of one token, valid as long as t; *n_bytes is 0 and NULL is returned where id is no
+// token. A token may end inside a character, so bytes are not text until joined.
+HN_API const void *hn_tokenizer_bytes(const hn_tokenizer *t, int32_t id, size_t *n_bytes);
+// The token of these bytes, or -1. Special tokens are found by their text.
+HN_API int32_t hn_tokenizer_find(const hn_tokenizer *t, const void *bytes, size_t n);
+HN_API bool hn_tokenizer_is_special(const hn_tokenizer *t, int32_t id);
+// The bytes of n tokens, joined. Writes at most cap bytes to out (NULL where cap is 0) and the
+// number of bytes in all to *n_bytes: call twice, or check. Special tokens give their text.
+// Errors: ARG for an id that is no token.
+HN_API hn_status hn_tokenizer_decode(const hn_tokenizer *t, const int32_t ids[], int64_t n,
+                                     void *out, size_t cap, size_t *n_bytes);
+// How many of the n bytes are whole UTF-8 characters or can never become one: what a stream may
+// show now. At most the last 3 bytes wait.
+HN_API size_t hn_utf8_complete(const void *bytes, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

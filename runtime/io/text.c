@@ -1,0 +1,160 @@
+// UTF-8: validity, text files, normal form C.
+#include "io/text.h"
+
+#include "hornito/io.h"
+
+#include <string.h>
+#include <utf8proc.h>
+
+// The length of the valid character at p, 0 where there is none, or -k where the k bytes that
+// are there could begin one.
+static int check(const uint8_t *p, size_t n)
+{
+    const uint8_t c = p[0];
+    if (c < 0x80)
+        return 1;
+    if (c < 0xc2 || c > 0xf4)
+        return 0;
+    const int len = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    // The second byte rules out overlong forms, surrogates, and what lies above U+10FFFF.
+    const uint8_t least = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+    const uint8_t most = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    for (int i = 1; i < len; i++) {
+        if ((size_t)i == n)
+            return -i;
+        if (p[i] < (i == 1 ? least : 0x80) || p[i] > (i == 1 ? most : 0xbf))
+            return 0;
+    }
+    return len;
+}
+
+size_t hn__utf8_valid(const uint8_t *p, size_t n)
+{
+    size_t i = 0;
+    while (i < n) {
+        uint64_t word;
+        if (n - i >= 8 && (memcpy(&word, p + i, 8), !(word & 0x8080808080808080u))) {
+            i += 8;
+            continue;
+        }
+        const int len = check(p + i, n - i);
+        if (len <= 0)
+            break;
+        i += (size_t)len;
+    }
+    return i;
+}
+
+size_t hn_utf8_complete(const void *bytes, size_t n)
+{
+    const uint8_t *p = bytes;
+    for (size_t back = n < 3 ? n : 3; back; back--)
+        if (check(p + n - back, back) == -(int)back)
+            return n - back;
+    return n;
+}
+
+uint32_t hn__utf8_char(const uint8_t *p, size_t *n_bytes)
+{
+    const uint32_t c = p[0];
+    const int n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    uint32_t v = n == 1 ? c : c & (0xffu >> (n + 1));
+    for (int i = 1; i < n; i++)
+        v = v << 6 | (p[i] & 0x3f);
+    *n_bytes = (size_t)n;
+    return v;
+}
+
+bool hn__is_space(uint32_t c)
+{
+    return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+           c == 0x205f || c == 0x3000;
+}
+
+hn_status hn__text_open(const char *path, hn__map *out)
+{
+    HN_TRY(hn__map_open(path, out));
+    const size_t n = hn__utf8_valid(out->data, out->size);
+    if (n == out->size)
+        return HN_OK;
+    hn__map_close(out);
+    return hn_fail(HN_ERR_FORMAT, "file '%s': byte %zu: not UTF-8 text", path, n);
+}
+
+// ---- normal form C ---------------------------------------------------------------------------
+
+// Below U+0300 nothing combines, and every character is its own normal form.
+static bool is_plain(const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i] >= 0xcc)
+            return false;
+    return true;
+}
+
+static utf8proc_ssize_t decompose(const uint8_t *p, size_t n, int32_t *out, size_t cap)
+{
+    const utf8proc_option_t flags = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
+    size_t at = 0;
+    int last = 0;
+    for (size_t i = 0, len; i < n; i += len) {
+        const int32_t c = (int32_t)hn__utf8_char(p + i, &len);
+        const utf8proc_ssize_t m = utf8proc_decompose_char(
+            c, out ? out + at : NULL, (utf8proc_ssize_t)(cap - at), flags, &last);
+        if (m < 0)
+            return m;
+        at += (size_t)m;
+    }
+    return (utf8proc_ssize_t)at;
+}
+
+static int class_of(int32_t c)
+{
+    return utf8proc_get_property(c)->combining_class;
+}
+
+// Canonical order: marks between two starters sorted by class, equal ones in place. Counting, as a
+// hostile text may be one run of marks. `from` holds as many elements as c.
+static void reorder(int32_t *c, int32_t *from, size_t n)
+{
+    for (size_t i = 0, end; i < n; i = end + 1) {
+        for (end = i; end < n && class_of(c[end]); end++)
+            ;
+        if (end - i < 2)
+            continue;
+        size_t count[257] = { 0 };
+        for (size_t j = i; j < end; j++)
+            count[class_of(c[j]) + 1]++;
+        for (int k = 1; k < 257; k++)
+            count[k] += count[k - 1];
+        memcpy(from, c + i, (end - i) * sizeof *c);
+        for (size_t j = 0; j < end - i; j++)
+            c[i + count[class_of(from[j])]++] = from[j];
+    }
+}
+
+hn_status hn__nfc(const uint8_t *p, size_t n, uint8_t **out, size_t *n_out)
+{
+    *out = NULL;
+    *n_out = n;
+    if (is_plain(p, n))
+        return HN_OK;
+    const utf8proc_ssize_t m = decompose(p, n, NULL, 0);
+    if (m < 0)
+        return hn_fail(HN_ERR_FORMAT, "normal form C: %s", utf8proc_errmsg(m));
+    int32_t *c = hn__resize(NULL, 2 * (size_t)m, sizeof *c);
+    if (!c)
+        return hn__nomem(2 * (size_t)m * sizeof *c);
+    decompose(p, n, c, (size_t)m);
+    reorder(c, c + m, (size_t)m);
+    const utf8proc_ssize_t k =
+        utf8proc_normalize_utf32(c, m, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    // In place from here: a character takes at most the 4 bytes of its number.
+    size_t at = 0;
+    for (utf8proc_ssize_t i = 0; i < k; i++)
+        at += (size_t)utf8proc_encode_char(c[i], (uint8_t *)c + at);
+    *out = (uint8_t *)c;
+    *n_out = at;
+    return HN_OK;
+}

