@@ -109,6 +109,11 @@ void hn__spv_do(hn__spv *b, SpvOp op, int n, const uint32_t arg[])
     instruction(b, &b->body, op, 0, 0, n, arg);
 }
 
+void hn__spv_label(hn__spv *b, uint32_t id)
+{
+    instruction(b, &b->body, SpvOpLabel, 0, id, 0, &id);
+}
+
 void hn__spv_decorate(hn__spv *b, SpvOp op, int n, const uint32_t arg[])
 {
     instruction(b, &b->decorations, op, 0, 0, n, arg);

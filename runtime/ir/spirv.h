@@ -39,6 +39,7 @@ void hn__spv_decorate(hn__spv *b, SpvOp op, int n, const uint32_t arg[]);
 uint32_t hn__spv_id(hn__spv *b);
 uint32_t hn__spv_value(hn__spv *b, SpvOp op, uint32_t type, int n, const uint32_t arg[]);
 void hn__spv_do(hn__spv *b, SpvOp op, int n, const uint32_t arg[]);
+void hn__spv_label(hn__spv *b, uint32_t id); // from hn__spv_id
 uint32_t hn__spv_glsl(hn__spv *b, enum GLSLstd450 op, uint32_t type, int n, const uint32_t arg[]);
 
 #define HN__SPV_ARGS(...)                                                                         \

@@ -1,0 +1,352 @@
+// Fused expressions as SPIR-V modules. Tensors are arrays of 32-bit words; smaller elements are
+// packed, so that no optional feature is needed. In a pointwise kernel a thread makes as many
+// neighbouring elements as fill a word of the output with the smallest elements.
+#include "plan/expr_spirv.h"
+
+#include <string.h>
+
+// ---- arithmetic and structure --------------------------------------------------------------
+
+uint32_t hn__w_u32(hn__writer *w, SpvOp op, uint32_t x, uint32_t y)
+{
+    return HN__SPV(w->b, op, w->u32, x, y);
+}
+
+uint32_t hn__w_u32k(hn__writer *w, SpvOp op, uint32_t x, uint32_t k)
+{
+    if ((k == 1 && (op == SpvOpIMul || op == SpvOpUDiv)) || (k == 0 && op == SpvOpIAdd))
+        return x;
+    if ((k == 1 && op == SpvOpUMod) || (k == 0 && op == SpvOpIMul))
+        return hn__spv_u32(w->b, 0);
+    return hn__w_u32(w, op, x, hn__spv_u32(w->b, k));
+}
+
+uint32_t hn__w_test(hn__writer *w, SpvOp op, uint32_t x, uint32_t y)
+{
+    return HN__SPV(w->b, op, w->truth, x, y);
+}
+
+uint32_t hn__w_if(hn__writer *w, uint32_t truth)
+{
+    const uint32_t inside = hn__spv_id(w->b), merge = hn__spv_id(w->b);
+    HN__SPV_DO(w->b, SpvOpSelectionMerge, merge, SpvSelectionControlMaskNone);
+    HN__SPV_DO(w->b, SpvOpBranchConditional, truth, inside, merge);
+    hn__spv_label(w->b, inside);
+    return merge;
+}
+
+void hn__w_end(hn__writer *w, uint32_t merge)
+{
+    HN__SPV_DO(w->b, SpvOpBranch, merge);
+    hn__spv_label(w->b, merge);
+}
+
+// ---- elements ------------------------------------------------------------------------------
+
+static uint32_t word_at(hn__writer *w, int binding, uint32_t i)
+{
+    const uint32_t pointer = hn__spv_pointer(w->b, SpvStorageClassStorageBuffer, w->u32);
+    return HN__SPV(w->b, SpvOpAccessChain, pointer, w->buffer[binding], hn__spv_u32(w->b, 0), i);
+}
+
+uint32_t hn__w_load_word(hn__writer *w, int binding, uint32_t i)
+{
+    return HN__SPV(w->b, SpvOpLoad, w->u32, word_at(w, binding, i));
+}
+
+void hn__w_store_word(hn__writer *w, int binding, uint32_t i, uint32_t word)
+{
+    HN__SPV_DO(w->b, SpvOpStore, word_at(w, binding, i), word);
+}
+
+static int per_word(hn_dtype t)
+{
+    return 4 / hn_dtype_size(t);
+}
+
+// The element in the lowest bits of a word, as a lane.
+static uint32_t lane_of(hn__writer *w, hn_dtype t, uint32_t word)
+{
+    hn__spv *b = w->b;
+    switch (t) {
+    case HN_F16: {
+        const uint32_t two = HN__SPV_GLSL(b, GLSLstd450UnpackHalf2x16, hn__spv_vector(b, w->f32, 2), word);
+        return HN__SPV(b, SpvOpCompositeExtract, w->f32, two, 0);
+    }
+    case HN_BF16:
+        return HN__SPV(b, SpvOpBitcast, w->f32, hn__w_u32k(w, SpvOpShiftLeftLogical, word, 16));
+    case HN_U8:
+        return HN__SPV(b, SpvOpBitcast, w->i32, hn__w_u32k(w, SpvOpBitwiseAnd, word, 255));
+    default:
+        return HN__SPV(b, SpvOpBitcast, t == HN_F32 ? w->f32 : w->i32, word);
+    }
+}
+
+// A lane as the lowest bits of a word, the others 0.
+static uint32_t bits_of(hn__writer *w, hn_dtype t, uint32_t lane)
+{
+    hn__spv *b = w->b;
+    if (t == HN_F16) { // rounded first: how the packing rounds is the driver's choice
+        const hn__pw pw = { .in = { HN_F32 }, .out = HN_F16 };
+        const uint32_t x = hn__ops[HN__OP_cast].fn->emit(b, &pw, &lane);
+        const uint32_t two = HN__SPV(b, SpvOpCompositeConstruct, hn__spv_vector(b, w->f32, 2), x,
+                                     hn__spv_f32(b, 0));
+        return HN__SPV_GLSL(b, GLSLstd450PackHalf2x16, w->u32, two);
+    }
+    if (t == HN_BF16) {
+        const hn__pw pw = { .in = { HN_F32 }, .out = HN_BF16 };
+        lane = hn__ops[HN__OP_cast].fn->emit(b, &pw, &lane);
+    }
+    const uint32_t word = HN__SPV(b, SpvOpBitcast, w->u32, lane);
+    return t == HN_BF16 ? hn__w_u32k(w, SpvOpShiftRightLogical, word, 16)
+           : t == HN_U8 ? hn__w_u32k(w, SpvOpBitwiseAnd, word, 255)
+                        : word;
+}
+
+// Bits by which element i of the type is shifted in its word.
+static uint32_t shift_of(hn__writer *w, hn_dtype t, uint32_t i)
+{
+    const int per = per_word(t);
+    return hn__w_u32k(w, SpvOpIMul, hn__w_u32k(w, SpvOpBitwiseAnd, i, (uint32_t)per - 1), 32 / (uint32_t)per);
+}
+
+uint32_t hn__w_load(hn__writer *w, int binding, hn_dtype t, uint32_t i)
+{
+    const int per = per_word(t);
+    const uint32_t word = hn__w_load_word(w, binding, hn__w_u32k(w, SpvOpUDiv, i, (uint32_t)per));
+    return lane_of(w, t, per == 1 ? word : hn__w_u32(w, SpvOpShiftRightLogical, word, shift_of(w, t, i)));
+}
+
+void hn__w_store(hn__writer *w, int binding, hn_dtype t, uint32_t i, uint32_t lane)
+{
+    hn__spv *b = w->b;
+    const int per = per_word(t);
+    const uint32_t word = bits_of(w, t, lane);
+
+    if (per == 1) {
+        hn__w_store_word(w, binding, i, word);
+        return;
+    }
+    const uint32_t shift = shift_of(w, t, i), at = word_at(w, binding, hn__w_u32k(w, SpvOpUDiv, i, (uint32_t)per));
+    const uint32_t mine = hn__w_u32(w, SpvOpShiftLeftLogical, hn__spv_u32(b, UINT32_MAX >> (32 - 32 / per)), shift);
+    const uint32_t others = HN__SPV(b, SpvOpNot, w->u32, mine);
+    const uint32_t scope = hn__spv_u32(b, SpvScopeDevice), relaxed = hn__spv_u32(b, 0);
+    HN__SPV(b, SpvOpAtomicAnd, w->u32, at, scope, relaxed, others);
+    HN__SPV(b, SpvOpAtomicOr, w->u32, at, scope, relaxed, hn__w_u32(w, SpvOpShiftLeftLogical, word, shift));
+}
+
+void hn__w_insns(hn__writer *w)
+{
+    const hn__expr *e = w->e;
+    for (int k = 0; k < e->n_insn; k++) {
+        const hn__expr_insn *n = &e->insn[k];
+        uint32_t x[3] = { 0 };
+        for (int i = 0; i < 3; i++)
+            if (n->arg[i] >= 0)
+                x[i] = w->value[n->arg[i]];
+        w->value[e->n_in + k] = n->op->fn->emit(w->b, &n->pw, x);
+    }
+}
+
+// ---- the frame -----------------------------------------------------------------------------
+
+static uint32_t input_variable(hn__writer *w, SpvBuiltIn what)
+{
+    const uint32_t v3 = hn__spv_vector(w->b, w->u32, 3);
+    const uint32_t id = HN__SPV_GLOBAL(w->b, SpvOpVariable, hn__spv_pointer(w->b, SpvStorageClassInput, v3),
+                                       false, SpvStorageClassInput);
+    HN__SPV_DECORATE(w->b, SpvOpDecorate, id, SpvDecorationBuiltIn, (uint32_t)what);
+    return id;
+}
+
+static uint32_t component(hn__writer *w, uint32_t variable, uint32_t i)
+{
+    const uint32_t v = HN__SPV(w->b, SpvOpLoad, hn__spv_vector(w->b, w->u32, 3), variable);
+    return HN__SPV(w->b, SpvOpCompositeExtract, w->u32, v, i);
+}
+
+static void buffers(hn__writer *w)
+{
+    hn__spv *b = w->b;
+    const uint32_t words = HN__SPV_GLOBAL(b, SpvOpTypeRuntimeArray, 0, true, w->u32);
+    const uint32_t block = HN__SPV_GLOBAL(b, SpvOpTypeStruct, 0, false, words);
+    const uint32_t pointer = hn__spv_pointer(b, SpvStorageClassStorageBuffer, block);
+
+    HN__SPV_DECORATE(b, SpvOpDecorate, words, SpvDecorationArrayStride, 4);
+    HN__SPV_DECORATE(b, SpvOpDecorate, block, SpvDecorationBlock);
+    HN__SPV_DECORATE(b, SpvOpMemberDecorate, block, 0, SpvDecorationOffset, 0);
+    for (int i = 0; i < w->e->n_in + w->e->n_out; i++) {
+        w->buffer[i] = HN__SPV_GLOBAL(b, SpvOpVariable, pointer, false, SpvStorageClassStorageBuffer);
+        HN__SPV_DECORATE(b, SpvOpDecorate, w->buffer[i], SpvDecorationDescriptorSet, 0);
+        HN__SPV_DECORATE(b, SpvOpDecorate, w->buffer[i], SpvDecorationBinding, (uint32_t)i);
+        if (i < w->e->n_in)
+            HN__SPV_DECORATE(b, SpvOpDecorate, w->buffer[i], SpvDecorationNonWritable);
+    }
+}
+
+static void workgroup_size(hn__writer *w)
+{
+    hn__spv *b = w->b;
+    const uint32_t one = hn__spv_u32(b, 1), v3 = hn__spv_vector(b, w->u32, 3);
+    const uint32_t x = HN__SPV_GLOBAL(b, SpvOpSpecConstant, w->u32, false, w->local);
+    const uint32_t size = HN__SPV_GLOBAL(b, SpvOpSpecConstantComposite, v3, false, x, one, one);
+
+    HN__SPV_DECORATE(b, SpvOpDecorate, x, SpvDecorationSpecId, 0);
+    HN__SPV_DECORATE(b, SpvOpDecorate, size, SpvDecorationBuiltIn, SpvBuiltInWorkgroupSize);
+}
+
+// Word i of the push constants.
+static uint32_t push_word(hn__writer *w, uint32_t push, uint32_t i)
+{
+    const uint32_t pointer = hn__spv_pointer(w->b, SpvStorageClassPushConstant, w->u32);
+    return HN__SPV(w->b, SpvOpLoad, w->u32,
+                   HN__SPV(w->b, SpvOpAccessChain, pointer, push, hn__spv_u32(w->b, i)));
+}
+
+static uint32_t push_constants(hn__writer *w)
+{
+    hn__spv *b = w->b;
+    const uint32_t block = HN__SPV_GLOBAL(b, SpvOpTypeStruct, 0, false, w->u32, w->u32);
+    HN__SPV_DECORATE(b, SpvOpDecorate, block, SpvDecorationBlock);
+    HN__SPV_DECORATE(b, SpvOpMemberDecorate, block, 0, SpvDecorationOffset, 0);
+    HN__SPV_DECORATE(b, SpvOpMemberDecorate, block, 1, SpvDecorationOffset, 4);
+    return HN__SPV_GLOBAL(b, SpvOpVariable, hn__spv_pointer(b, SpvStorageClassPushConstant, block), false,
+                          SpvStorageClassPushConstant);
+}
+
+// ---- pointwise -----------------------------------------------------------------------------
+
+static int64_t space(const hn__expr *e)
+{
+    int64_t n = 1;
+    for (int i = 0; i < e->rank; i++)
+        n *= e->dim[i];
+    return n;
+}
+
+static uint32_t per_thread(const hn__expr *e)
+{
+    uint32_t n = 1;
+    for (int i = 0; i < e->n_out; i++)
+        if ((uint32_t)per_word(e->out[i].type) > n)
+            n = (uint32_t)per_word(e->out[i].type);
+    return n;
+}
+
+// Where element `i` of the space is in an input.
+static uint32_t offset(hn__writer *w, const hn__expr_in *in, uint32_t i)
+{
+    const hn__expr *e = w->e;
+    uint32_t sum = hn__spv_u32(w->b, 0);
+    int64_t step = 1;
+    bool dense = true, first = true;
+
+    for (int d = e->rank - 1; d >= 0; step *= e->dim[d--])
+        dense = dense && in->stride[d] == step;
+    if (dense)
+        return i;
+    step = 1;
+    for (int d = e->rank - 1; d >= 0; step *= e->dim[d--]) {
+        if (!in->stride[d])
+            continue;
+        uint32_t at = hn__w_u32k(w, SpvOpUDiv, i, (uint32_t)step);
+        if (d > 0)
+            at = hn__w_u32k(w, SpvOpUMod, at, (uint32_t)e->dim[d]);
+        at = hn__w_u32k(w, SpvOpIMul, at, (uint32_t)in->stride[d]);
+        sum = first ? at : hn__w_u32(w, SpvOpIAdd, sum, at);
+        first = false;
+    }
+    return sum;
+}
+
+// A thread's elements from `base`: all outputs are stored in whole words.
+static void elements(hn__writer *w, uint32_t base, uint32_t n_each, uint32_t total)
+{
+    const hn__expr *e = w->e;
+    const bool has_tail = total % n_each != 0;
+    uint32_t lane[HN__EXPR_OUT][4];
+
+    for (uint32_t k = 0; k < n_each; k++) {
+        uint32_t i = hn__w_u32k(w, SpvOpIAdd, base, k);
+        if (has_tail && k)
+            i = HN__SPV_GLSL(w->b, GLSLstd450UMin, w->u32, i, hn__spv_u32(w->b, total - 1));
+        for (int v = 0; v < e->n_in; v++)
+            w->value[v] = hn__w_load(w, v, e->in[v].type, offset(w, &e->in[v], i));
+        hn__w_insns(w);
+        for (int o = 0; o < e->n_out; o++)
+            lane[o][k] = w->value[e->out[o].value];
+    }
+    for (int o = 0; o < e->n_out; o++) {
+        const hn_dtype t = e->out[o].type;
+        const uint32_t per = (uint32_t)per_word(t);
+        for (uint32_t k = 0; k < n_each; k += per) {
+            uint32_t word = bits_of(w, t, lane[o][k]);
+            for (uint32_t s = 1; s < per; s++)
+                word = hn__w_u32(w, SpvOpBitwiseOr, word,
+                                 hn__w_u32k(w, SpvOpShiftLeftLogical, bits_of(w, t, lane[o][k + s]), 32 / per * s));
+            const uint32_t i = hn__w_u32k(w, SpvOpIAdd, base, k);
+            const bool guarded = has_tail && k;
+            const uint32_t end = guarded ? hn__w_if(w, hn__w_test(w, SpvOpULessThan, i, hn__spv_u32(w->b, total))) : 0;
+            hn__w_store_word(w, e->n_in + o, hn__w_u32k(w, SpvOpUDiv, i, per), word);
+            if (guarded)
+                hn__w_end(w, end);
+        }
+    }
+}
+
+static uint64_t pointwise(hn__writer *w)
+{
+    const uint32_t total = (uint32_t)space(w->e), n_each = per_thread(w->e);
+    const uint32_t place = hn__w_u32(w, SpvOpIAdd, hn__w_u32k(w, SpvOpIMul, w->group, w->local), w->thread);
+    const uint32_t base = hn__w_u32k(w, SpvOpIMul, place, n_each);
+    const uint32_t end = hn__w_if(w, hn__w_test(w, SpvOpULessThan, base, hn__spv_u32(w->b, total)));
+
+    elements(w, base, n_each, total);
+    hn__w_end(w, end);
+    const uint64_t threads = ((uint64_t)total + n_each - 1) / n_each;
+    return (threads + w->local - 1) / w->local;
+}
+
+// ---- the module ----------------------------------------------------------------------------
+
+static hn_status check_sizes(const hn__expr *e)
+{
+    const int64_t most = INT64_C(0xfff00000); // indices past the end, within the last workgroup
+    bool fits = space(e) < most;
+    for (int k = 0; k < e->n_in; k++) {
+        int64_t last = 0;
+        for (int d = 0; d < e->rank; d++)
+            last += e->in[k].stride[d] * (e->dim[d] - 1);
+        fits = fits && last < most;
+    }
+    return fits ? HN_OK : hn_fail(HN_ERR_UNSUPPORTED, "a fused step over %" PRId64 " elements; at most 2^32",
+                                  space(e));
+}
+
+hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, uint32_t **words, size_t *n_words,
+                         uint64_t *n_groups)
+{
+    HN_TRY(check_sizes(e));
+    hn__writer w = { .b = hn__spv_create(), .e = e, .local = local };
+    if (!w.b)
+        return hn__nomem(sizeof w);
+    hn__spv *b = w.b;
+    w.f32 = hn__spv_float(b), w.i32 = hn__spv_int(b), w.u32 = hn__spv_uint(b), w.truth = hn__spv_bool(b);
+    buffers(&w);
+    workgroup_size(&w);
+    const uint32_t in[3] = { input_variable(&w, SpvBuiltInWorkgroupId), input_variable(&w, SpvBuiltInNumWorkgroups),
+                             input_variable(&w, SpvBuiltInLocalInvocationId) };
+    const uint32_t push = push_constants(&w);
+
+    const uint32_t line = hn__w_u32(&w, SpvOpIMul, component(&w, in[0], 1), component(&w, in[1], 0));
+    const uint32_t at = hn__w_u32(&w, SpvOpIAdd, line, component(&w, in[0], 0));
+    w.group = hn__w_u32(&w, SpvOpIAdd, push_word(&w, push, 1), at);
+    w.thread = component(&w, in[2], 0);
+    const uint32_t end = hn__w_if(&w, hn__w_test(&w, SpvOpULessThan, w.group, push_word(&w, push, 0)));
+    *n_groups = e->reduce == HN__REDUCE_NONE ? pointwise(&w) : hn__w_reduce(&w);
+    hn__w_end(&w, end);
+    hn__spv_do(b, SpvOpReturn, 0, &end);
+    const hn_status s = hn__spv_finish(b, 3, in, words, n_words);
+    hn__spv_destroy(&b);
+    return s;
+}
