@@ -121,7 +121,7 @@ static int run(int argc, const char **argv)
     return APP_USAGE;
 }
 
-int main(int argc, const char **argv)
+static int dispatch(int argc, const char **argv)
 {
     if (argc < 2) {
         fputs("hornito: a command is missing; hornito --help lists them\n", stderr);
@@ -138,7 +138,12 @@ int main(int argc, const char **argv)
                 argv[1]);
         return APP_USAGE;
     }
-    const int rc = run(argc, argv);
+    return run(argc, argv);
+}
+
+int main(int argc, const char **argv)
+{
+    const int rc = dispatch(argc, argv);
     // What was printed may still be lost: a full disk, a closed pipe.
     if (fflush(stdout) || ferror(stdout)) {
         fputs("hornito: standard output could not be written; free space, or write to another place\n",

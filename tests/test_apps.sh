@@ -1,0 +1,111 @@
+#!/bin/sh
+# The command's behaviour: exit codes, what goes where, help, suggestions, the JSON, the report.
+#   test_apps.sh HORNITO [part]     part: usage, json, check, examples; all where it is left out
+set -u
+hornito=$1
+part=${2:-all}
+n_failed=0
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+mkdir "$folder/bin" && ln -s "$(realpath "$hornito")" "$folder/bin/hornito"
+PATH=$folder/bin:$PATH
+HOME=$folder
+export PATH HOME
+unset XDG_CACHE_HOME
+cd "$folder" || exit 1
+
+failed() {
+    echo "FAILED: $*"
+    sed 's/^/    /' out err
+    n_failed=$((n_failed + 1))
+}
+
+# expect CODE TEXT ARGUMENTS...: the exit code; TEXT stands in what was printed. After a failure that
+# is one line on stderr which begins with "hornito: ".
+expect() {
+    code=$1 text=$2
+    shift 2
+    hornito "$@" >out 2>err
+    got=$?
+    [ $got = "$code" ] || failed "hornito $*: exit code $got, not $code"
+    cat out err | grep -qF -e "$text" || failed "hornito $*: no '$text'"
+    [ "$code" = 0 ] && return
+    [ "$(wc -l <err)" = 1 ] || failed "hornito $*: not one line on stderr"
+    grep -q '^hornito: ' err || failed "hornito $*: stderr does not begin with 'hornito: '"
+}
+
+# The commands, one a line, out of the help.
+commands() {
+    hornito --help | sed -n '/^Commands:/,/^$/ s/^  \([a-z ]*[a-z]\)  .*/\1/p'
+}
+
+usage() {
+    expect 0 "Commands:" --help
+    expect 0 "hornito 0." --version
+    expect 2 "hornito --help"
+    expect 2 "did you mean 'devices'?" devcies
+    expect 2 "no command 'xylophone'" xylophone
+    expect 2 "options stand after it" --device cpu
+    expect 2 "did you mean --device?" devices --dveice cpu
+    expect 2 "no option '-z'" devices -z
+    expect 2 "not wanted here" devices extra
+    expect 2 "--threads many: invalid numeric value" devices --threads many
+    expect 2 "missing argument" devices --device
+    expect 1 "no device 'toaster'" devices --device toaster
+    expect 1 "vulkan:99" devices --device vulkan:99
+    expect 1 "did you mean 'fp16'?" devices --mask fp61
+    expect 1 "--threads -1" devices --threads -1
+    expect 2 "did you mean matmul" check --op matmull
+    expect 2 "--seeds 0" check --seeds 0
+    for c in $(commands | sed 's/ .*//' | sort -u); do
+        expect 0 "Example:" "$c" --help
+    done
+    commands | while read -r words; do
+        # shellcheck disable=SC2086 # words of a command
+        expect 0 "Usage: hornito $words" $words --help
+        grep -q '^  hornito ' out || failed "hornito $words --help: no example"
+        expect 2 "no option '--no-such-option'" $words --no-such-option
+        echo $n_failed >failed_in_loop
+    done
+    n_failed=$(cat failed_in_loop)
+    hornito --help >/dev/full 2>err && failed "a full disk was not noticed"
+}
+
+json() {
+    expect 0 '"why"' devices --json
+    python3 -c 'import json, sys
+d = json.load(open("out"))
+names = [x["device"] for x in d["devices"]]
+assert names[-2:] == ["cpu", "ref"], names
+assert d["chosen"]["device"] in names' || failed "devices --json"
+    expect 0 '"ops_failed": 0' check --device ref --seeds 1 --op add --json
+    python3 -c 'import json
+d = json.load(open("out"))
+assert d["ops"][0]["op"] == "add" and d["ops"][0]["draws"] == 3' || failed "check --json"
+}
+
+check() {
+    expect 0 "add " check --device cpu --seeds 2 --op add
+    expect 0 "1 operators, 6 draws, 0 operators failed" check --device ref --seeds 2 --op matmul
+}
+
+# Every example of every help runs.
+examples() {
+    commands | while read -r words; do
+        # shellcheck disable=SC2086 # words of a command
+        hornito $words --help | sed -n '/^Example:/,$ s/^  hornito /hornito /p'
+    done >list
+    while read -r line; do
+        echo "$line"
+        timeout 120 sh -c "$line" >out 2>err </dev/null || failed "$line: exit code $?"
+    done <list
+}
+
+case $part in
+all) usage; json; check; examples ;;
+usage | json | check | examples) $part ;;
+*) echo "test_apps.sh: no part '$part'"; exit 2 ;;
+esac
+[ $n_failed = 0 ] && echo "passed" && exit 0
+echo "$n_failed failed"
+exit 1
