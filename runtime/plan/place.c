@@ -1,10 +1,12 @@
 // Placement: values whose lifetimes do not meet share the bytes of one block.
 //
 // Greedy by size (Pisarchyk and Lee 2020, arXiv 2001.03288): the largest first, each at the lowest
-// offset where it meets no other; several orders are tried and the smallest block wins.
+// offset where it meets no other; several orders are tried and the smallest block wins. While it is
+// above the bound, the item that ends last is put first and all are placed again.
 #include "plan/build.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct item {
     int64_t slot, bytes, offset;
@@ -89,9 +91,56 @@ static int64_t bound(const item *items, int n, int64_t n_steps, int64_t *delta)
     return most;
 }
 
-hn_status hn__place(hn_plan *p)
+typedef struct search {
+    hn_plan *p;
+    item *items;
+    int n, *sorted;
+} search;
+
+// Places the items in their order; keeps the offsets where the block is the smallest so far.
+static void attempt(const search *s)
+{
+    hn_plan *p = s->p;
+    const int64_t end = put_all(s->items, s->n, s->sorted);
+    if (end >= p->info.block_bytes)
+        return;
+    p->info.block_bytes = end;
+    for (int i = 0; i < s->n; i++)
+        p->slots[s->items[i].slot].offset = s->items[i].offset;
+}
+
+static void last_to_front(const search *s)
+{
+    int top = 0;
+    for (int i = 1; i < s->n; i++)
+        if (s->items[i].offset + s->items[i].bytes > s->items[top].offset + s->items[top].bytes)
+            top = i;
+    const item first = s->items[top];
+    memmove(s->items + 1, s->items, sizeof first * (size_t)top);
+    s->items[0] = first;
+}
+
+static void find_best(const search *s)
 {
     static int (*const orders[])(const void *, const void *) = { by_size, by_start, by_area, by_length };
+    hn_plan_info *info = &s->p->info;
+    // Each attempt takes about n^2 steps; the search as a whole stays under a second.
+    const double budget = 4e8 / ((double)s->n * s->n + 1);
+    const int again = budget > 400 ? 400 : (int)budget;
+
+    info->block_bytes = INT64_MAX;
+    for (size_t o = 0; o < sizeof orders / sizeof *orders; o++) {
+        qsort(s->items, (size_t)s->n, sizeof *s->items, orders[o]);
+        attempt(s);
+        for (int i = 0; i < again && info->block_bytes > info->live_bytes; i++) {
+            last_to_front(s);
+            attempt(s);
+        }
+    }
+}
+
+hn_status hn__place(hn_plan *p)
+{
     int n = 0;
     item *items = hn__calloc((size_t)p->n_slots + 1, sizeof *items);
     int *sorted = hn__calloc((size_t)p->n_slots + 1, sizeof *sorted);
@@ -103,18 +152,7 @@ hn_status hn__place(hn_plan *p)
             items[n++] = (item){ i, hn__align(p->slots[i].bytes), 0, p->slots[i].first, p->slots[i].last };
     if (s == HN_OK) {
         p->info.live_bytes = bound(items, n, p->n_steps, delta);
-        p->info.block_bytes = INT64_MAX;
-        for (size_t o = 0; o < sizeof orders / sizeof *orders; o++) {
-            qsort(items, (size_t)n, sizeof *items, orders[o]);
-            const int64_t end = put_all(items, n, sorted);
-            if (end >= p->info.block_bytes)
-                continue;
-            p->info.block_bytes = end;
-            for (int i = 0; i < n; i++)
-                p->slots[items[i].slot].offset = items[i].offset;
-            if (end == p->info.live_bytes)
-                break;
-        }
+        find_best(&(search){ p, items, n, sorted });
     }
     hn__free(items);
     hn__free(sorted);

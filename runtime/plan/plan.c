@@ -145,8 +145,8 @@ static hn_status find(const hn_plan *p, const char *name, bool outputs, uint32_t
 
 static hn_status reach(const hn_plan *p, const char *name, bool outputs, int64_t n_bytes, hn__bind *out)
 {
-    uint32_t slot;
-    hn_type t;
+    uint32_t slot = 0;
+    hn_type t = { 0 };
     HN_TRY(find(p, name, outputs, &slot, &t));
     if (hn_type_bytes(&t) != n_bytes) {
         char text[128];

@@ -194,14 +194,14 @@ static hn_status sized(const hn_weights *w, const char *name, int64_t n_bytes, t
 
 hn_status hn_weights_write(hn_weights *w, const char *name, const void *data, int64_t n_bytes)
 {
-    tensor *t;
+    tensor *t = NULL;
     HN_TRY(sized(w, name, n_bytes, &t));
     return hn_buffer_write(t->buf, 0, data, n_bytes);
 }
 
 hn_status hn_weights_read(hn_weights *w, const char *name, void *out_data, int64_t n_bytes)
 {
-    tensor *t;
+    tensor *t = NULL;
     HN_TRY(sized(w, name, n_bytes, &t));
     return hn_buffer_read(t->buf, 0, out_data, n_bytes);
 }
