@@ -1,0 +1,131 @@
+// Decoder-only transformer language models: their configuration, their graphs, and a model opened
+// from a checkpoint that scores and generates text.
+//
+// Two families, told apart by `family`; weights carry the names of the published checkpoints, so
+// that those load by name:
+//   llama  RMS norm, rotary positions, gated SiLU feed-forward, grouped heads, no biases
+//          (Touvron et al. 2023, arXiv 2302.13971; 2307.09288 for grouped heads)
+//   gpt2   layer norm, learned positions, GELU feed-forward, biases (Radford et al. 2019)
+#ifndef HORNITO_LM_H
+#define HORNITO_LM_H
+
+#include "hornito/io.h"
+#include "hornito/ops.h"
+#include "hornito/plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum hn_lm_family { HN_LM_LLAMA, HN_LM_GPT2 } hn_lm_family;
+typedef enum hn_lm_head {
+    HN_HEAD_DENSE, // logits = h W^T
+    HN_HEAD_VQ,    // logits[w] = (h C^T)[map[w]] + b[w]: codebook and map (arXiv 2505.10202)
+} hn_lm_head;
+
+typedef struct hn_lm_config {
+    hn_lm_family family;
+    int64_t vocab, width, layers, heads, kv_heads, ffn, context;
+    float eps;        // of the norms
+    float rope_base;  // llama
+    hn_act act;       // gpt2: HN_ACT_GELU or HN_ACT_GELU_TANH
+    bool tied;        // a dense head shares the input embedding
+    hn_lm_head head;
+    int64_t codes;    // vq: rows of the codebook
+    bool token_bias;  // vq: a learned bias for each token
+    float dropout;    // in training, after embedding, attention and feed-forward
+} hn_lm_config;
+
+// ARG where a number is out of range or two do not fit together; the text names both.
+HN_API hn_status hn_lm_config_check(const hn_lm_config *c);
+// Reads a config.json of either family (Hugging Face's keys; ours under "hornito"). What it asks
+// for and we lack is refused by name: UNSUPPORTED.
+HN_API hn_status hn_lm_config_load(const char *path, hn_lm_config *out);
+HN_API hn_status hn_lm_config_save(const hn_lm_config *c, const char *path);
+// Number of trained values.
+HN_API int64_t hn_lm_params_count(const hn_lm_config *c);
+
+// ---- graphs --------------------------------------------------------------------------------
+
+// How the layers are to be built.
+typedef struct hn_lm_build {
+    // Caches of keys and values as states "cache.k.N", "cache.v.N" [B, context, kv_heads, D]; the
+    // new positions are written at `at`, and the queries see all before them. {0}: no cache, each
+    // row stands alone from position 0.
+    hn_val at;        // i32 [1]
+    hn_val positions; // i32 [T]: at, at + 1, ...; {0} without a cache
+    hn_val n_keys;    // i32 [B]: at + T; {0} without a cache
+    hn_val dropout_key; // i32 [2]; {0}: no dropout
+} hn_lm_build;
+
+// The last hidden states after the final norm. ids: i32 [B, T]   result f32 [B, T, width]
+HN_API hn_val hn_lm_hidden(hn_graph *g, const hn_lm_config *c, hn_val ids, const hn_lm_build *b);
+// hidden: f32 [..., width]   result f32 [..., vocab]
+HN_API hn_val hn_lm_logits(hn_graph *g, const hn_lm_config *c, hn_val hidden);
+// Negative log-likelihood in nats of each target, f32 [B * T]; 0 where the target is -1. With a vq
+// head the normaliser takes `codes` terms, and logits of tokens are never made.
+// targets: i32 [B, T]
+HN_API hn_val hn_lm_loss(hn_graph *g, const hn_lm_config *c, hn_val hidden, hn_val targets);
+
+// Maps tokens to codes so that codes carry equal shares of `counts` (vocab numbers): frequent
+// tokens get codes of their own, the rest share. Each code gets at least one token.
+// Errors: ARG (codes < 1 or > vocab), NOMEM.
+HN_API hn_status hn_vq_map_by_mass(const int64_t counts[], int64_t vocab, int64_t codes, int32_t out_map[]);
+
+// ---- a model from a checkpoint -------------------------------------------------------------
+
+typedef struct hn_lm hn_lm;
+
+// Opens a folder with config.json, model.safetensors (or shards) and a tokenizer, or a training
+// folder with checkpoints, of which the newest good one is taken. All weights are converted to f32.
+// The device must outlive it. Errors: IO, FORMAT (a tensor is missing or has another shape, by
+// name), UNSUPPORTED, NOMEM, DEVICE.
+HN_API hn_status hn_lm_open(hn_device *d, const char *path, hn_lm **out);
+HN_API void hn_lm_close(hn_lm **m);
+HN_API const hn_lm_config *hn_lm_get_config(const hn_lm *m);
+HN_API hn_tokenizer *hn_lm_get_tokenizer(hn_lm *m);
+HN_API hn_weights *hn_lm_get_weights(hn_lm *m);
+
+typedef struct hn_sample_params {
+    float temperature; // 0: the likeliest token always
+    int top_k;         // 0: all
+    float top_p;       // 0 or 1: all; otherwise the smallest set with this much probability
+    uint64_t seed;
+    int64_t n_tokens;  // at most
+    bool ignore_end;   // go on after the end token
+} hn_sample_params;
+
+// Called with the bytes of each token as it comes. Returning false stops.
+typedef bool (*hn_text_fn)(void *user, const void *bytes, size_t n);
+
+// Continues a text. *out_n (may be NULL) is the number of tokens made. The text is encoded without special tokens; an empty one starts from
+// the start token. Errors: ARG (the text and n_tokens exceed the model's context: both numbers),
+// DEVICE.
+HN_API hn_status hn_lm_generate(hn_lm *m, const void *text, size_t n, const hn_sample_params *p,
+                                hn_text_fn fn, void *user, int64_t *out_n);
+
+// Logits [vocab] after the last of n tokens, n in [1, context].
+HN_API hn_status hn_lm_next_logits(hn_lm *m, const int32_t ids[], int64_t n, float out[]);
+
+typedef struct hn_score_params {
+    int64_t window; // tokens in a window; 0: the model's context
+    int64_t stride; // tokens scored of each window but the first; 0: window
+    int64_t batch;  // windows at a time; 0: 8
+    void (*progress)(void *user, int64_t done, int64_t all); // may be NULL
+    void *user;
+} hn_score_params;
+
+typedef struct hn_score {
+    double nats;     // sum over the tokens scored
+    int64_t tokens;  // scored: every one of the text once
+    int64_t bytes;   // of the text
+} hn_score;
+
+// Scores a text. Each window starts with the token before it (the end token at the start of the
+// text), so every token is scored once.
+HN_API hn_status hn_lm_score(hn_lm *m, const void *text, size_t n, const hn_score_params *p, hn_score *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,203 @@
+// The decoder-only transformer, both families: embedding, blocks, final norm.
+//
+// Shapes in comments: B batch, T positions, d width, G key-value heads, D = d / heads.
+#include "nn/lm.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct builder {
+    hn_graph *g;
+    const hn_lm_config *c;
+    const hn_lm_build *b;
+    int64_t batch, t;
+    uint32_t stream; // of dropout
+    int layer;
+} builder;
+
+static hn_type f32_1(int64_t a)
+{
+    return (hn_type){ .dtype = HN_F32, .rank = 1, .dim = { a } };
+}
+
+static hn_type f32_2(int64_t a, int64_t b)
+{
+    return (hn_type){ .dtype = HN_F32, .rank = 2, .dim = { a, b } };
+}
+
+// A param "<stem>.<part>"; a %d in the stem stands for the layer.
+static hn_val param(const builder *b, const char *stem, const char *part, hn_type t, hn_init init)
+{
+    char full[128], name[160];
+    const char *mark = strstr(stem, "%d");
+    if (mark)
+        snprintf(full, sizeof full, "%.*s%d%s", (int)(mark - stem), stem, b->layer, mark + 2);
+    snprintf(name, sizeof name, "%s.%s", mark ? full : stem, part);
+    return hn_param(b->g, name, t, init);
+}
+
+// x [.., in] -> [.., out]. llama keeps weights [out, in], gpt2 [in, out] with a bias. Initial
+// weights are GPT-2's: normal 0.02, less by sqrt(2 layers) where a block ends.
+static hn_val linear(const builder *b, const char *stem, hn_val x, int64_t in, int64_t out, bool ends_block)
+{
+    const bool gpt2 = b->c->family == HN_LM_GPT2;
+    const float scale = ends_block ? 0.02f / sqrtf(2 * (float)b->c->layers) : 0.02f;
+    const hn_val w = param(b, stem, "weight", gpt2 ? f32_2(in, out) : f32_2(out, in),
+                           (hn_init){ HN_INIT_NORMAL, scale });
+    hn_matmul_params p = { .transpose_b = !gpt2 };
+    if (gpt2)
+        p.bias = param(b, stem, "bias", f32_1(out), (hn_init){ HN_INIT_ZERO, 0 });
+    return hn_matmul(b->g, x, w, &p);
+}
+
+static hn_val norm(const builder *b, const char *stem, hn_val x)
+{
+    const hn_type t = f32_1(b->c->width);
+    const hn_val w = param(b, stem, "weight", t, (hn_init){ HN_INIT_CONST, 1 });
+    if (b->c->family == HN_LM_LLAMA)
+        return hn_rms_norm(b->g, x, w, b->c->eps);
+    return hn_layer_norm(b->g, x, w, param(b, stem, "bias", t, (hn_init){ HN_INIT_ZERO, 0 }), b->c->eps);
+}
+
+static hn_val dropout(builder *b, hn_val x)
+{
+    if (!b->b->dropout_key.id || !(b->c->dropout > 0))
+        return x;
+    return hn_dropout(b->g, x, b->c->dropout, b->b->dropout_key, b->stream++);
+}
+
+static hn_val heads_of(const builder *b, hn_val x, int64_t heads)
+{
+    return hn_reshape(b->g, x, 4, (int64_t[]){ b->batch, b->t, heads, b->c->width / b->c->heads });
+}
+
+// The cache with the new rows in it: [B, context, G, D].
+static hn_val cached(const builder *b, char which, hn_val fresh)
+{
+    char name[64];
+    const hn_lm_config *c = b->c;
+    const hn_type t = { HN_F32, 4, { b->batch, c->context, c->kv_heads, c->width / c->heads } };
+
+    snprintf(name, sizeof name, "cache.%c.%d", which, b->layer);
+    const hn_val old = hn_state(b->g, name, t, (hn_init){ HN_INIT_ZERO, 0 });
+    const hn_val all = hn_update(b->g, old, fresh, b->b->at, 1);
+    hn_assign(b->g, old, all);
+    return all;
+}
+
+// q, k, v [B, T, heads, D] -> [B, T, d]
+static hn_val attend(const builder *b, hn_val q, hn_val k, hn_val v)
+{
+    hn_attention_params p = { .causal = true };
+    if (b->b->at.id) {
+        k = cached(b, 'k', k);
+        v = cached(b, 'v', v);
+        p.n_keys = b->b->n_keys;
+    }
+    const hn_val y = hn_attention(b->g, q, k, v, &p);
+    return hn_reshape(b->g, y, 3, (int64_t[]){ b->batch, b->t, b->c->width });
+}
+
+static hn_val llama_attention(const builder *b, hn_val x, hn_val positions)
+{
+    const hn_lm_config *c = b->c;
+    const int64_t d = c->width, kv = d / c->heads * c->kv_heads;
+    const hn_rope_params rope = { .base = c->rope_base };
+    hn_val q = heads_of(b, linear(b, "model.layers.%d.self_attn.q_proj", x, d, d, false), c->heads);
+    hn_val k = heads_of(b, linear(b, "model.layers.%d.self_attn.k_proj", x, d, kv, false), c->kv_heads);
+    const hn_val v = heads_of(b, linear(b, "model.layers.%d.self_attn.v_proj", x, d, kv, false), c->kv_heads);
+
+    q = hn_rope(b->g, q, positions, &rope);
+    k = hn_rope(b->g, k, positions, &rope);
+    return linear(b, "model.layers.%d.self_attn.o_proj", attend(b, q, k, v), d, d, true);
+}
+
+static hn_val gpt2_attention(const builder *b, hn_val x)
+{
+    const int64_t d = b->c->width;
+    const hn_val qkv = linear(b, "h.%d.attn.c_attn", x, d, 3 * d, false); // [B, T, 3 d]
+    hn_val part[3];
+
+    for (int i = 0; i < 3; i++)
+        part[i] = heads_of(b, hn_slice(b->g, qkv, 2, i * d, d, 1), b->c->heads);
+    return linear(b, "h.%d.attn.c_proj", attend(b, part[0], part[1], part[2]), d, d, true);
+}
+
+static hn_val llama_ffn(const builder *b, hn_val x)
+{
+    const int64_t d = b->c->width, f = b->c->ffn;
+    const hn_val gate = linear(b, "model.layers.%d.mlp.gate_proj", x, d, f, false);
+    const hn_val up = linear(b, "model.layers.%d.mlp.up_proj", x, d, f, false);
+    return linear(b, "model.layers.%d.mlp.down_proj", hn_mul(b->g, hn_silu(b->g, gate), up), f, d, true);
+}
+
+static hn_val gpt2_ffn(const builder *b, hn_val x)
+{
+    const int64_t d = b->c->width, f = b->c->ffn;
+    const hn_val h = linear(b, "h.%d.mlp.c_fc", x, d, f, false);
+    const hn_val a = b->c->act == HN_ACT_GELU ? hn_gelu(b->g, h) : hn_gelu_tanh(b->g, h);
+    return linear(b, "h.%d.mlp.c_proj", a, f, d, true);
+}
+
+static hn_val block(builder *b, hn_val x, hn_val positions)
+{
+    const bool llama = b->c->family == HN_LM_LLAMA;
+
+    hn_val y = norm(b, llama ? "model.layers.%d.input_layernorm" : "h.%d.ln_1", x);
+    y = llama ? llama_attention(b, y, positions) : gpt2_attention(b, y);
+    x = hn_add(b->g, x, dropout(b, y));
+    y = norm(b, llama ? "model.layers.%d.post_attention_layernorm" : "h.%d.ln_2", x);
+    y = llama ? llama_ffn(b, y) : gpt2_ffn(b, y);
+    return hn_add(b->g, x, dropout(b, y));
+}
+
+// 0, 1, ... n - 1
+static hn_val count_up(hn_graph *g, int64_t n)
+{
+    int32_t *x = hn__calloc((size_t)n, sizeof *x);
+    if (!x)
+        return hn__graph_fail(g, hn__nomem((size_t)n * sizeof *x));
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (int32_t)i;
+    const hn_val v = hn_const(g, (hn_type){ HN_I32, 1, { n } }, x);
+    hn__free(x);
+    return v;
+}
+
+hn_val hn__lm_embedding(hn_graph *g, const hn_lm_config *c)
+{
+    const char *name = c->family == HN_LM_LLAMA ? "model.embed_tokens.weight" : "wte.weight";
+    return hn_param(g, name, f32_2(c->vocab, c->width), (hn_init){ HN_INIT_NORMAL, 0.02f });
+}
+
+// Embedding, with gpt2's learned positions: [B, T, d].
+static hn_val embed(const builder *b, hn_val ids, hn_val positions)
+{
+    const hn_lm_config *c = b->c;
+    const hn_val x = hn_embedding(b->g, hn__lm_embedding(b->g, c), ids);
+    if (c->family == HN_LM_LLAMA)
+        return x;
+    const hn_val wpe = hn_param(b->g, "wpe.weight", f32_2(c->context, c->width), (hn_init){ HN_INIT_NORMAL, 0.02f });
+    return hn_add(b->g, x, hn_embedding(b->g, wpe, positions));
+}
+
+hn_val hn_lm_hidden(hn_graph *g, const hn_lm_config *c, hn_val ids, const hn_lm_build *build)
+{
+    static const hn_lm_build none = { { 0 } };
+    const hn_type t = hn_val_type(g, ids);
+    builder b = { .g = g, .c = c, .b = build ? build : &none, .batch = t.dim[0], .t = t.dim[1] };
+
+    if (!ids.id)
+        return ids;
+    hn_status s = hn_lm_config_check(c);
+    if (s == HN_OK && (t.rank != 2 || t.dtype != HN_I32 || t.dim[1] > c->context))
+        s = hn_fail(HN_ERR_SHAPE, "ids must be i32 [batch, at most %" PRId64 "]", c->context);
+    if (s)
+        return hn__graph_fail(g, s);
+    const hn_val positions = b.b->positions.id ? b.b->positions : count_up(g, b.t);
+    hn_val x = dropout(&b, embed(&b, ids, positions));
+    for (b.layer = 0; b.layer < c->layers; b.layer++)
+        x = block(&b, x, positions);
+    return norm(&b, c->family == HN_LM_LLAMA ? "model.norm" : "ln_f", x);
+}
