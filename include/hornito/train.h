@@ -1,0 +1,79 @@
+// Training: optimiser nodes for any graph, and the training of language models, with checkpoints
+// from which a run goes on bit for bit.
+#ifndef HORNITO_TRAIN_H
+#define HORNITO_TRAIN_H
+
+#include "hornito/lm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- optimiser nodes -----------------------------------------------------------------------
+
+typedef struct hn_optimizer_params {
+    hn_adamw_params adamw;   // weight_decay is for params of rank 2 and more; others have none
+    float clip;              // largest global norm of the gradient; 0: no clipping
+    bool scale_loss;         // dynamic loss scaling: halve on overflow, double after a while
+    float first_scale;       // 0: 65536
+    int scale_interval;      // steps without overflow before doubling; 0: 2000
+} hn_optimizer_params;
+
+typedef struct hn_optimizer_out {
+    hn_val grad_norm; // f32 scalar, before clipping, of the unscaled gradient
+    hn_val scale;     // f32 scalar: the loss scale used, 1 without scaling
+    hn_val overflows; // f32 scalar: steps left out so far
+} hn_optimizer_out;
+
+// Adds to the graph the gradient of `loss` for all params, clipping, and one AdamW step that is
+// assigned to params and to states "adam.m.NAME", "adam.v.NAME", "train.step" (and "train.scale",
+// "train.good", "train.overflows" with scaling). lr: f32 [1]. A step whose gradient is not finite
+// changes nothing but the scale. Errors: those of hn_graph_grad.
+HN_API hn_status hn_optimize(hn_graph *g, hn_val loss, hn_val lr, const hn_optimizer_params *p,
+                             hn_optimizer_out *out);
+
+// ---- language models -----------------------------------------------------------------------
+
+typedef struct hn_train_params {
+    hn_lm_config model;
+    hn_optimizer_params optimizer;
+    int64_t batch, length;  // sequences a step and their tokens; length <= model.context
+    int64_t steps;          // of the whole run, for the schedule
+    float lr, lr_end;       // after warm-up, and at the end; a cosine between
+    int64_t warmup;         // steps of linear rise
+    uint64_t seed;          // of initial weights, of the order of data, of dropout
+    bool no_fuse, no_replay; // as in hn_plan_params
+} hn_train_params;
+
+typedef struct hn_trainer hn_trainer;
+
+typedef struct hn_train_step {
+    int64_t step; // that was made, from 1
+    double loss;  // mean nats a token, before the step
+    double grad_norm, lr, scale, overflows;
+} hn_train_step;
+
+// A trainer with weights drawn from the seed. `tokens` (n of them, in [0, vocab)) are borrowed until
+// it is destroyed. Each step takes `batch` spans of length + 1 tokens at places that depend on seed
+// and step only. Errors: ARG, NOMEM (with the plan's bytes), UNSUPPORTED, DEVICE.
+HN_API hn_status hn_trainer_create(hn_device *d, const hn_train_params *p, const int32_t tokens[], int64_t n,
+                                   hn_trainer **out);
+HN_API void hn_trainer_destroy(hn_trainer **t);
+HN_API hn_weights *hn_trainer_weights(hn_trainer *t);
+HN_API hn_plan *hn_trainer_plan(hn_trainer *t);
+HN_API int64_t hn_trainer_steps_done(const hn_trainer *t);
+HN_API hn_status hn_trainer_step(hn_trainer *t, hn_train_step *out);
+
+// Writes a checkpoint into the training folder `dir`, atomically: dir/step-N/ with config.json,
+// model.safetensors, optimizer.safetensors, trainer.json and tokenizer.json. The newest two stay.
+// On failure the checkpoints before it are untouched.
+HN_API hn_status hn_trainer_save(hn_trainer *t, const char *dir, const hn_tokenizer *tok);
+// Goes on from the newest good checkpoint of `dir`: weights, moments, step. The next steps give the
+// same bits as if the run had not stopped, on the same device. Errors: IO (no checkpoint), FORMAT,
+// ARG (the checkpoint was made with other settings; the text names the first that differs).
+HN_API hn_status hn_trainer_resume(hn_trainer *t, const char *dir);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
