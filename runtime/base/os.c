@@ -195,6 +195,32 @@ hn_status hn__remove_all(const char *path)
     return HN_OK;
 }
 
+hn_status hn__list(const char *dir, hn_status (*each)(void *user, const char *name), void *user)
+{
+    DIR *d = opendir(dir);
+    if (!d)
+        return hn_fail(HN_ERR_IO, "cannot read folder '%s': %s", dir, strerror(errno));
+    hn_status s = HN_OK;
+    for (struct dirent *e; s == HN_OK && (e = readdir(d));)
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+            s = each(user, e->d_name);
+    closedir(d);
+    return s;
+}
+
+hn_status hn__sync(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return hn_fail(HN_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
+    hn_status s = HN_OK;
+    // A file system that cannot sync a folder says EINVAL, and keeps it all the same.
+    if (fsync(fd) && errno != EINVAL)
+        s = hn_fail(HN_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+    close(fd);
+    return s;
+}
+
 bool hn__exists(const char *path)
 {
     return access(path, F_OK) == 0;

@@ -38,6 +38,11 @@ hn_status hn__mkdirs(const char *path);
 hn_status hn__rename(const char *from, const char *to);
 // Removes a file, or a folder with all in it. OK where there is none.
 hn_status hn__remove_all(const char *path);
+// Calls `each` for every name in a folder (not "." and ".."), in no order, until one fails. The
+// folder may change meanwhile.
+hn_status hn__list(const char *dir, hn_status (*each)(void *user, const char *name), void *user);
+// Waits until a file or folder is on the disk.
+hn_status hn__sync(const char *path);
 bool hn__exists(const char *path);
 bool hn__is_dir(const char *path);
 // "dir/name" allocated by hn__calloc; NULL when out of memory.
