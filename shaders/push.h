@@ -49,6 +49,20 @@ struct scatter_push {
 #define SCATTER_PLACE 3u
 #define SCATTER_RANK 4u
 struct scatter_sort_push { HN_PUSH_GRID uint step, n_items, n_slots; };
+struct pool_push {
+    HN_PUSH_GRID
+    uint planes, h, w, oh, ow;
+    int window_h, window_w, stride_h, stride_w, pad_h, pad_w;
+    uint count_pad;
+};
+struct draw_push { HN_PUSH_GRID uint n, stream, shift; float scale; };
+struct dropout_push { HN_PUSH_GRID uint n, stream, threshold; float scale; };
+struct adamw_push {
+    HN_PUSH_GRID
+    uint n;
+    float beta1, beta2, rest1, rest2, log1, log2, eps, decay; // rest: 1 - beta; log: its logarithm
+};
+struct sgd_push { HN_PUSH_GRID uint n; float momentum, decay; };
 
 #ifndef GL_core_profile
 #undef uint

@@ -76,6 +76,7 @@ void hn__threads(hn__dispatch *d, int64_t n);
 // inclusive).
 typedef struct hn__sample {
     hn__inst inst;
+    hn_dtype type; // under test; set before
     struct {
         double lo, hi;
         bool distinct; // no two elements of a row are close: for max, top-k, nearest

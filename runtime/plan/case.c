@@ -65,6 +65,7 @@ static hn_status draw(hn__case *c)
     if (!c->op->fn->sample)
         return hn_fail(HN_ERR_ARG, "no sample");
     n->op = c->op;
+    c->s.type = c->type;
     n->attr = c->op->fn->attr_bytes ? hn__arena_alloc(&c->arena, HN__MAX_ATTR) : NULL;
     if (c->op->fn->attr_bytes && !n->attr)
         return hn__nomem(HN__MAX_ATTR);
@@ -164,7 +165,8 @@ hn_status hn__case_compare(const hn__case *c)
 {
     for (int k = 0; k < c->s.inst.n_out; k++) {
         const hn_type *t = &c->s.inst.out[k];
-        const double tol = hn__is_float(t->dtype) ? c->op->tol[c->type] : 0;
+        const double own = c->op->tol[t->dtype]; // what the result is rounded to says most
+        const double tol = !hn__is_float(t->dtype) ? 0 : own > 0 ? own : c->op->tol[c->type];
         const int64_t bad = first_bad(c->got[k], c->want[k], hn__numel(t), tol);
         char text[128];
         if (bad >= 0)

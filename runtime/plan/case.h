@@ -1,6 +1,6 @@
 // A random instance of an operator: drawn, computed by its reference, run on a device, compared.
-// The tests and `hornito check` stand on it. Nothing here aborts: what does not hold comes back as a status with a text, so that a test can
-// also ask for a failure (tests/test_planted.c).
+// The tests and `hornito check` stand on it. Nothing here aborts: what does not hold comes back as
+// a status with a text, so that a test can also ask for a failure (tests/test_planted.c).
 #ifndef HN_PLAN_CASE_H
 #define HN_PLAN_CASE_H
 
