@@ -47,13 +47,17 @@ static hn_status draw_input(hn__case *c, hn_rng *rng, int i)
     return HN_OK;
 }
 
-// Uniform in [-1, 1], of f32's values.
+// Uniform in [-1, 1], rounded to the type.
 static double *draw_direction(hn__case *c, hn_rng *rng, const hn_type *t)
 {
     double *x = hn__is_float(t->dtype) ? get(c, hn__numel(t), sizeof *x) : NULL;
 
-    for (int64_t k = 0; x && k < hn__numel(t); k++)
-        x[k] = (double)(float)hn__rng_range(rng, -1, 1);
+    for (int64_t k = 0; x && k < hn__numel(t); k++) {
+        float own;
+        x[k] = hn__rng_range(rng, -1, 1);
+        hn__from_f64(t->dtype, &x[k], &own, 1);
+        hn__to_f64(t->dtype, &own, &x[k], 1);
+    }
     return x;
 }
 

@@ -12,7 +12,8 @@ hn_status hn__case_loss(hn__case *c, double h, double *out, double *out_size);
 bool hn__case_has_slope(const hn__case *c);
 // DEVICE where the slope is not that of a five-point difference of the reference.
 hn_status hn__case_check_grad(hn__case *c);
-// DEVICE where the gradient of input i is not factor[i] v, for ops whose gradient is a formula.
+// DEVICE where the gradient of input i is not factor[i] v (summed where the input was
+// stretched), for ops whose gradient is a formula.
 hn_status hn__case_check_formula(hn__case *c, const double factor[HN__MAX_IN]);
 
 // ---- parts, for other tests ----------------------------------------------------------------
