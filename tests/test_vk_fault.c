@@ -289,6 +289,74 @@ static void check_validation_heard(void **state)
     hn_device_close(&d);
 }
 
+static void check_layer_missing(void **state)
+{
+    (void)state;
+    hn_device_params p = test_device_params();
+    p.validation = true;
+    hn_device *d;
+    setenv("VK_LAYER_PATH", folder, 1);
+    CHECK_FAILS(hn_device_open(&p, &d), HN_ERR_UNSUPPORTED);
+    unsetenv("VK_LAYER_PATH");
+    CHECK(strstr(hn_error_text(), "VK_LAYER_KHRONOS_validation"), "text: %s", hn_error_text());
+}
+
+static void check_no_driver(void **state)
+{
+    (void)state;
+    char *icd = getenv("VK_ICD_FILENAMES");
+    if (!icd)
+        skip();
+    icd = strdup(icd);
+    setenv("VK_ICD_FILENAMES", "/nonexistent.json", 1);
+    hn_device_params p = test_device_params();
+    p.validation = false;
+    hn_device *d;
+    hn_device_info *list;
+    int n;
+    const hn_status s = hn_device_open(&p, &d);
+    CHECK_OK(hn_device_list(&list, &n));
+    setenv("VK_ICD_FILENAMES", icd, 1);
+    free(icd);
+    CHECK(s == HN_ERR_UNSUPPORTED && strstr(hn_error_text(), "driver"), "%s: %s",
+          hn_status_name(s), hn_error_text());
+    CHECK(n == 2, "%d devices without a driver, not cpu and ref", n);
+    hn_device_list_destroy(&list);
+}
+
+// ---- memory of other kinds than this machine's ----------------------------------------------
+
+// The properties that a driver's only kind of memory is said not to have.
+static void check_memory_without(VkMemoryPropertyFlags flags)
+{
+    hn_device_params p = test_device_params();
+    hn_device *d = test_device_open(&p);
+    hn__vk *v = hn__vk_of(d);
+    for (uint32_t i = 0; i < v->mem.memoryTypeCount; i++)
+        v->mem.memoryTypes[i].propertyFlags &= ~flags;
+    hn_buffer *b;
+    uint8_t want[5000], got[5000];
+    for (size_t i = 0; i < sizeof want; i++)
+        want[i] = (uint8_t)(i * 7);
+    CHECK_OK(hn_buffer_create(d, sizeof want, &b));
+    CHECK_OK(hn_buffer_write(b, 0, want, sizeof want));
+    CHECK_OK(hn_buffer_write(b, 1001, want + 1001, 1001)); // inside atoms of its neighbours
+    CHECK_OK(hn_buffer_read(b, 0, got, sizeof got));
+    CHECK(!memcmp(want, got, sizeof got), "without flags 0x%x: read is not what was written", flags);
+    CHECK_OK(hn_buffer_read(b, 4999, got, 1));
+    CHECK(got[0] == want[4999], "without flags 0x%x: last byte", flags);
+    hn_buffer_destroy(&b);
+    test_device_close(&d);
+}
+
+static void check_other_memory(void **state)
+{
+    (void)state;
+    check_memory_without(VK_MEMORY_PROPERTY_HOST_COHERENT_BIT); // flushed and invalidated
+    check_memory_without(VK_MEMORY_PROPERTY_HOST_CACHED_BIT);   // written mapped, read by copies
+    check_memory_without(VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT);  // the last resort
+}
+
 // ---- an application's own device -----------------------------------------------------------
 
 static void check_borrowed(void **state)
@@ -332,7 +400,8 @@ int main(void)
         cmocka_unit_test(check_every_memory_failure), cmocka_unit_test(check_every_loss),
         cmocka_unit_test(check_loss_sticks),          cmocka_unit_test(check_every_allocation),
         cmocka_unit_test(check_cache),                cmocka_unit_test(check_validation_heard),
-        cmocka_unit_test(check_borrowed),
+        cmocka_unit_test(check_layer_missing),        cmocka_unit_test(check_no_driver),
+        cmocka_unit_test(check_other_memory),         cmocka_unit_test(check_borrowed),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -6,11 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+// The validation layer of Debian 12 leaks; the library and the drivers do not. Libraries stay
+// loaded, or the layer's frames would have no name to be known by.
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libVkLayer_khronos_validation";
+}
+
+int dlclose(void *handle);
+int dlclose(void *handle)
+{
+    (void)handle;
+    return 0;
+}
+#endif
+
+static int n_errors; // lines since a device was opened
+
 static void print_line(void *user, hn_log_level level, const char *line)
 {
-    (void)user;
-    if (level == HN_LOG_ERROR)
+    int *errors = user;
+    if (level == HN_LOG_ERROR) {
         fprintf(stderr, "%s\n", line);
+        ++*errors;
+    }
 }
 
 static uint32_t mask_of(const char *names)
@@ -42,7 +63,8 @@ hn_device_params test_device_params(void)
 hn_device *test_device_open(const hn_device_params *p)
 {
     static char said[512];
-    hn_set_log(print_line, NULL, HN_LOG_ERROR);
+    n_errors = 0;
+    hn_set_log(print_line, &n_errors, HN_LOG_ERROR);
     hn_device *d;
     CHECK_OK(hn_device_open(p, &d));
     const hn_device_info *i = hn_device_get_info(d);
@@ -59,7 +81,6 @@ hn_device *test_device_open(const hn_device_params *p)
 
 void test_device_close(hn_device **d)
 {
-    const int64_t n = hn_device_validation_count(*d);
-    hn_device_close(d);
-    CHECK(n == 0, "%d validation messages", (int)n);
+    hn_device_close(d); // which may bring messages as well: objects left alive
+    CHECK(n_errors == 0, "%d errors in the log", n_errors);
 }

@@ -138,7 +138,12 @@ static hn_status make_instance(bool phone, hn__vk_instance *ins)
         .enabledExtensionCount = check ? 1 + features : 0,
         .ppEnabledExtensionNames = extensions,
     };
-    HN__VK(NULL, vkCreateInstance(&info, NULL, &ins->handle));
+    VkResult r;
+    HN__VK_CALL(r, vkCreateInstance(&info, NULL, &ins->handle));
+    if (r == VK_ERROR_INCOMPATIBLE_DRIVER)
+        return hn_fail(HN_ERR_UNSUPPORTED, "no Vulkan: no driver is installed");
+    if (r < 0)
+        return hn__vk_result(NULL, r, "vkCreateInstance");
     take_functions(vkGetInstanceProcAddr, ins);
     if (!check)
         return HN_OK;

@@ -42,16 +42,18 @@ hn_status hn__vk_list(hn_device_info **list, int *n)
 {
     const hn_device_params p = { 0 };
     hn__vk_instance ins;
-    hn_status s = hn__vk_instance_create(false, NULL, &ins);
-    if (s == HN_ERR_UNSUPPORTED) {
-        hn__log(HN_LOG_INFO, "%s", hn_error_text());
-        return HN_OK;
-    }
-    HN_TRY(s);
     hn__vk_probe *probe = NULL;
     int n_probe = 0;
-    s = probe_all(&ins, &p, &probe, &n_probe);
-    hn__vk_instance_destroy(&ins);
+    hn_status s = hn__vk_instance_create(false, NULL, &ins);
+    if (s == HN_OK) {
+        s = probe_all(&ins, &p, &probe, &n_probe);
+        hn__vk_instance_destroy(&ins);
+    }
+    // No Vulkan, or one that is broken: the other kinds of device serve as well.
+    if (s == HN_ERR_UNSUPPORTED || s == HN_ERR_DEVICE) {
+        hn__log(s == HN_ERR_DEVICE ? HN_LOG_WARN : HN_LOG_INFO, "%s", hn_error_text());
+        return HN_OK;
+    }
     HN_TRY(s);
     if (n_probe) {
         hn_device_info *grown = hn__resize(*list, (size_t)(*n + n_probe), sizeof *grown);
@@ -250,6 +252,18 @@ static hn_status open_borrowed(hn__vk *d, const hn_device_params *p)
     return HN_OK;
 }
 
+// Nanoseconds a submission may take: what the desktop, a phone's watchdog and patience allow.
+static double default_ns(const hn__vk_probe *p)
+{
+    static const uint32_t mobile[] = { 0x5143, 0x13b5, 0x1010 }; // Qualcomm, Arm, Imagination
+    if (p->type == VK_PHYSICAL_DEVICE_TYPE_CPU)
+        return 1000e6;
+    for (size_t i = 0; i < sizeof mobile / sizeof *mobile; i++)
+        if (p->vendor == mobile[i])
+            return 50e6;
+    return 200e6;
+}
+
 static hn_status open_device(hn__vk *d, const hn_device_params *p, uint32_t flags)
 {
     HN_TRY(p->vulkan ? open_borrowed(d, p) : open_own(d, p));
@@ -258,8 +272,7 @@ static hn_status open_device(hn__vk *d, const hn_device_params *p, uint32_t flag
     d->head.info = d->probe.info;
     d->capture = (flags & HN__VK_CAPTURE) && (d->head.info.features & HN_FEATURE_EXEC_STATS);
     d->ins.vkGetPhysicalDeviceMemoryProperties(d->phys, &d->mem);
-    const bool soft = d->probe.type == VK_PHYSICAL_DEVICE_TYPE_CPU;
-    d->submit_ns = 1e6 * (p->submit_ms > 0 ? p->submit_ms : soft ? 1000 : 200);
+    d->submit_ns = p->submit_ms > 0 ? 1e6 * p->submit_ms : default_ns(&d->probe);
     return hn__vk_cache_open(d, p->cache_dir);
 }
 
