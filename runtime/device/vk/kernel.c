@@ -115,7 +115,9 @@ hn_status hn__vk_kernel_get(hn_device *base, const hn__kernel_desc *desc, hn__ke
     hn__kernel *k = hn__calloc(1, sizeof *k);
     if (!k)
         return hn__nomem(sizeof *k);
-    *k = (hn__kernel){ .key = key, .n_bind = desc->n_bind, .push_bytes = desc->push_bytes };
+    *k = (hn__kernel){ .key = key, .n_bind = desc->n_bind, .push_bytes = desc->push_bytes,
+                       .n_spec = desc->n_spec };
+    memcpy(k->spec, desc->spec, sizeof k->spec);
     snprintf(k->name, sizeof k->name, "%s", desc->name);
     const uint64_t begin = hn__now_ns();
     const hn_status s = build(d, desc, k);

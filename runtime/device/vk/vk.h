@@ -168,7 +168,8 @@ struct hn__kernel {
     uint64_t key;
     char name[64];
     int n_bind;
-    uint32_t push_bytes;
+    uint32_t push_bytes, spec[HN__MAX_SPEC];
+    int n_spec;
     VkPipeline pipeline;
     hn__kernel *next;
 };
