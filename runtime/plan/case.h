@@ -27,6 +27,8 @@ void hn__case_destroy(hn__case **c);
 
 // Fills `want`.
 void hn__case_run_ref(hn__case *c);
+// The instance as a graph: inputs "in0", ..., outputs "out0", ...
+hn_status hn__case_graph(const hn__case *c, hn_graph *g);
 // Fills `got` from a plan run twice on the device: DEVICE where the two runs differ in a bit.
 hn_status hn__case_run(hn__case *c, hn_device *dev);
 // Fills `got` from the host kernel alone, called with outputs full of a pattern and guards around

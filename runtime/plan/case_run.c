@@ -15,7 +15,7 @@ static void *own_of(hn__case *c, const hn_type *t, const double *x)
 
 // ---- through a plan ------------------------------------------------------------------------
 
-static hn_status build(const hn__case *c, hn_graph *g)
+hn_status hn__case_graph(const hn__case *c, hn_graph *g)
 {
     const hn__inst *n = &c->s.inst;
     hn_val in[HN__MAX_IN];
@@ -80,7 +80,7 @@ hn_status hn__case_run(hn__case *c, hn_device *dev)
 
     hn_status s = hn_graph_create(&g);
     if (s == HN_OK)
-        s = build(c, g);
+        s = hn__case_graph(c, g);
     if (s == HN_OK)
         s = hn_plan_create(g, dev, NULL, &p);
     hn_graph_destroy(&g);
