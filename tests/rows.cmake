@@ -2,3 +2,13 @@
 add_test(NAME includes COMMAND ${CMAKE_SOURCE_DIR}/tools/check_includes ${CMAKE_SOURCE_DIR})
 add_test(NAME rules COMMAND ${CMAKE_SOURCE_DIR}/tools/check_rules ${CMAKE_SOURCE_DIR})
 add_test(NAME headers COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/headers.sh ${CMAKE_C_COMPILER})
+
+# AMD's compiler without hardware: figures of every shader go to radv.json and radv.txt.
+set(HORNITO_RADV_ICD /usr/share/vulkan/icd.d/radeon_icd.x86_64.json CACHE FILEPATH "RADV's ICD file")
+if(EXISTS ${HORNITO_RADV_ICD} AND NOT HORNITO_SANITIZE)
+  add_executable(radv_shaders radv_shaders.c)
+  target_link_libraries(radv_shaders PRIVATE test_support)
+  add_test(NAME radv COMMAND radv_shaders ${CMAKE_BINARY_DIR})
+  set_tests_properties(radv PROPERTIES TIMEOUT 600
+    ENVIRONMENT "VK_ICD_FILENAMES=${HORNITO_RADV_ICD};XDG_RUNTIME_DIR=${CMAKE_BINARY_DIR}")
+endif()

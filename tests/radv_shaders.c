@@ -1,0 +1,232 @@
+// Every shader through AMD's compiler: RADV without hardware, for five generations of GPU. What is
+// compiled: each built shader with its default constants; the kernels that plans of drawn
+// operators ask for, fused chains among them. Registers, spills and what else the driver says go
+// to a file. The row of CTest names the driver by VK_ICD_FILENAMES.
+#include "support/check.h"
+#include "device/vk/vk.h"
+#include "ops/shader.h"
+#include "plan/case.h"
+
+#include <jansson.h>
+#include <spirv/unified1/spirv.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const families[] = { "polaris10", "vega10", "navi10", "navi21", "gfx1100" };
+enum { N_FAMILIES = sizeof families / sizeof *families, N_SEEDS = 3 };
+
+static const char *folder; // where the figures go
+static json_t *report;     // an array, an entry a family
+static FILE *table;
+
+// ---- what is compiled ----------------------------------------------------------------------
+
+// One more than the highest binding that a module decorates.
+static int bindings_of(const hn__shader *s)
+{
+    int n = 0;
+    for (size_t i = 5; i < s->n_words;) {
+        const uint32_t length = s->words[i] >> SpvWordCountShift;
+        CHECK(length, "shader '%s': an instruction without words at %zu", s->name, i);
+        if ((s->words[i] & SpvOpCodeMask) == SpvOpDecorate && s->words[i + 2] == SpvDecorationBinding &&
+            (int)s->words[i + 3] >= n)
+            n = (int)s->words[i + 3] + 1;
+        i += length;
+    }
+    return n;
+}
+
+static int compile_shaders(hn_device *d)
+{
+    int n = 0;
+    for (const hn__shader *s = hn__shaders; s->name; s++) {
+        const hn__kernel_desc desc = { .name = s->name, .spirv = s->words, .n_words = s->n_words,
+                                       .n_bind = bindings_of(s), .push_bytes = HN__MAX_PUSH };
+        hn__kernel *k;
+        const char *type = strrchr(s->name, '.');
+        if ((!strcmp(type, ".f16") || !strcmp(type, ".bf16")) &&
+            !(d->info.features & HN_FEATURE_STORAGE_16))
+            continue;
+        CHECK_OK(d->fn->kernel_get(d, &desc, &k));
+        n++;
+    }
+    return n;
+}
+
+// The null device has no memory: buffers are put aside, so that a plan can be made as far as its
+// pipelines. Nothing runs.
+static hn_status no_buffer(hn_device *d, int64_t n_bytes, hn_buffer **out)
+{
+    (void)d;
+    (void)n_bytes;
+    *out = hn__calloc(1, sizeof **out);
+    return *out ? HN_OK : hn__nomem(sizeof **out);
+}
+
+static void free_buffer(hn_buffer *b)
+{
+    hn__free(b);
+}
+
+static hn_status no_write(hn_buffer *b, int64_t offset, const void *data, int64_t n)
+{
+    (void)b;
+    (void)offset;
+    (void)data;
+    (void)n;
+    return HN_OK;
+}
+
+static hn_status no_stream(hn_device *d, const hn__cmd *cmds, int64_t n, hn__stream **out)
+{
+    (void)d;
+    (void)cmds;
+    (void)n;
+    *out = NULL;
+    return HN_OK;
+}
+
+// The kernels that a plan of this instance is made of.
+static void compile_case(hn_device *d, const hn__op *op, hn_dtype type, uint64_t seed)
+{
+    hn__case *c;
+    hn_graph *g;
+    hn_plan *p;
+
+    CHECK_OK(hn__case_draw(op, type, seed, &c));
+    CHECK_OK(hn_graph_create(&g));
+    CHECK_OK(hn__case_graph(c, g));
+    const hn_status s = hn_plan_create(g, d, NULL, &p);
+    CHECK(s == HN_OK, "%s.%s seed %d: %s", op->name, hn_dtype_name(type), (int)seed, hn_error_text());
+    hn_plan_destroy(&p);
+    hn_graph_destroy(&g);
+    hn__case_destroy(&c);
+}
+
+static void compile_ops(hn_device *d)
+{
+    static const hn_dtype types[] = { HN_F32, HN_F16, HN_BF16, HN_I32, HN_U8 };
+
+    for (int i = 0; i < hn__n_ops; i++) {
+        const hn__op *op = &hn__ops[i];
+        if (op->flags & (HN__SOURCE | HN__VIEW) || !op->fn->sample)
+            continue;
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+            for (uint64_t seed = 1; op->tol[types[t]] > 0 && seed <= N_SEEDS; seed++)
+                compile_case(d, op, types[t], seed);
+    }
+}
+
+// ---- figures -------------------------------------------------------------------------------
+
+static double stat(json_t *kernel, const char *name)
+{
+    return json_number_value(json_object_get(kernel, name));
+}
+
+static json_t *figures_of(hn__vk *d, const hn__kernel *k)
+{
+    hn__vk_stat *s;
+    int n;
+    CHECK_OK(hn__vk_kernel_stats(d, k, &s, &n));
+    CHECK(n > 0, "the driver says nothing of '%s'", k->name);
+
+    json_t *out = json_pack("{s:s}", "name", k->name), *spec = json_array();
+    for (int i = 0; i < k->n_spec; i++)
+        json_array_append_new(spec, json_integer(k->spec[i]));
+    json_object_set_new(out, "constants", spec);
+    for (int i = 0; i < n; i++)
+        if (!strstr(s[i].name, "ash")) // hashes are no figures
+            json_object_set_new(out, s[i].name, json_integer((json_int_t)s[i].value));
+    hn__free(s);
+    CHECK(stat(out, "VGPRs") > 0, "'%s' takes no registers", k->name);
+    fprintf(table, "%-9s %-32s %6.0f %6.0f %6.0f %6.0f %6.0f %7.0f\n", getenv("RADV_FORCE_FAMILY"),
+            k->name, stat(out, "VGPRs"), stat(out, "SGPRs"), stat(out, "Spilled VGPRs"),
+            stat(out, "Spilled SGPRs"), stat(out, "LDS size"), stat(out, "Code size"));
+    return out;
+}
+
+// Compiles all there is for a device with these features masked; its kernels join the list.
+static void compile_masked(uint32_t mask, json_t *kernels, int *n_shaders, int *n_spills)
+{
+    const hn_device_params params = { .spec = "vulkan", .mask = mask };
+    hn_device *d;
+
+    CHECK_OK(hn__vk_open_with(&params, HN__VK_CAPTURE, &d));
+    CHECK(strstr(d->info.driver, "radv"), "the driver is '%s'", d->info.driver);
+    *n_shaders += compile_shaders(d);
+    const hn__device_fns *own = d->fn;
+    hn__device_fns compiling = *own;
+    compiling.buffer_create = no_buffer;
+    compiling.buffer_destroy = free_buffer;
+    compiling.buffer_write = no_write;
+    compiling.stream_create = no_stream;
+    d->fn = &compiling;
+    compile_ops(d);
+    d->fn = own;
+
+    for (const hn__kernel *k = hn__vk_of(d)->kernels; k; k = k->next) {
+        json_t *f = figures_of(hn__vk_of(d), k);
+        *n_spills += stat(f, "Spilled VGPRs") > 0 || stat(f, "Spilled SGPRs") > 0;
+        json_array_append_new(kernels, f);
+    }
+    if (!mask)
+        json_array_append_new(report, json_pack("{s:s, s:s, s:s, s:O}", "family",
+                                                getenv("RADV_FORCE_FAMILY"), "device", d->info.name,
+                                                "driver", d->info.driver, "kernels", kernels));
+    hn_device_close(&d);
+}
+
+static void check_family(void **state)
+{
+    const char *family = *state;
+    json_t *kernels = json_array();
+    int n_shaders = 0, n_spills = 0;
+
+    CHECK(!setenv("RADV_FORCE_FAMILY", family, 1), "setenv");
+    compile_masked(0, kernels, &n_shaders, &n_spills);
+    // As on a device that packs 16-bit elements and has no subgroup operations.
+    compile_masked(HN_FEATURE_STORAGE_16 | HN_FEATURE_SUBGROUP, kernels, &n_shaders, &n_spills);
+    CHECK(n_shaders > 0, "no shader was built");
+    print_message("%s: %d shaders, %d pipelines, %d of them spill\n", family, n_shaders,
+                  (int)json_array_size(kernels), n_spills);
+    json_decref(kernels);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/radv.txt", folder);
+    table = fopen(path, "w");
+    report = json_array();
+    if (!table || !report)
+        return -1;
+    fprintf(table, "%-9s %-32s %6s %6s %6s %6s %6s %7s\n", "family", "kernel", "VGPRs", "SGPRs",
+            "spillV", "spillS", "LDS", "code");
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/radv.json", folder);
+    const int failed = json_dump_file(report, path, JSON_INDENT(1)) | fclose(table);
+    json_decref(report);
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    struct CMUnitTest tests[N_FAMILIES];
+
+    if (argc != 2)
+        return fprintf(stderr, "usage: radv_shaders FOLDER\n"), 2;
+    folder = argv[1];
+    for (int i = 0; i < N_FAMILIES; i++)
+        tests[i] = (struct CMUnitTest){ .name = families[i], .test_func = check_family,
+                                        .initial_state = (void *)families[i] };
+    return cmocka_run_group_tests_name("radv", tests, begin, end);
+}
