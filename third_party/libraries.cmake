@@ -41,4 +41,4 @@ find_path(SPIRV_INCLUDE spirv/unified1/spirv.h REQUIRED)
 include_directories(${SPIRV_INCLUDE})
 
 find_program(GLSLANG NAMES glslang glslangValidator REQUIRED)
-find_program(SPIRV_VAL spirv-val)
+find_program(SPIRV_VAL spirv-val REQUIRED)

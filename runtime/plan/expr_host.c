@@ -64,7 +64,8 @@ static bool is_dense(const hn__expr *e, const hn__expr_in *in)
     return true;
 }
 
-// True where tiles read the input where it lies.
+// True where tiles read the input where it lies. One that is an output too is copied first: another
+// output may be stored over it.
 static bool in_place(const hn__program *p, int i)
 {
     const hn__expr_in *in = &p->e->in[i];
@@ -72,6 +73,9 @@ static bool in_place(const hn__program *p, int i)
 
     if (hn_dtype_size(in->type) != 4)
         return false;
+    for (int o = 0; o < p->e->n_out; o++)
+        if (!p->e->out[o].reduced && p->root[p->e->out[o].value] == i)
+            return false;
     return is_dense(p->e, in) || (p->one_row && rank && in->stride[rank - 1] == 1);
 }
 
