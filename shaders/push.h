@@ -62,6 +62,8 @@ struct adamw_push {
     uint n;
     float beta1, beta2, rest1, rest2, log1, log2, eps, decay; // rest: 1 - beta; log: its logarithm
 };
+struct argmax_push { HN_PUSH_GRID uint n, len, inner; float sign; };
+struct top_k_push { HN_PUSH_GRID uint cols, k, n; };
 struct sgd_push { HN_PUSH_GRID uint n; float momentum, decay; };
 
 #ifndef GL_core_profile
