@@ -41,7 +41,8 @@ static void check_pairs(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         hn__hazards h = { .stages = COMPUTE };
         CHECK(!after(&h, COMPUTE, touch(0, 100, 100, rows[i].first)).src, "row %zu: first", i);
-        const hn__barrier b = after(&h, COMPUTE, touch(rows[i].buf, rows[i].at, 100, rows[i].second));
+        const hn__bind second = touch(rows[i].buf, rows[i].at, 100, rows[i].second);
+        const hn__barrier b = after(&h, COMPUTE, second);
         CHECK((b.src == COMPUTE) == rows[i].barrier, "row %zu: barrier %u", i, b.src);
         CHECK(b.memory == rows[i].memory, "row %zu: memory %d", i, b.memory);
         hn__hazards_free(&h);

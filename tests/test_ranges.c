@@ -89,7 +89,7 @@ static void check_cut(void **state)
                 const hn__part *q = &p.item[at++];
                 CHECK(q->cmd == i && q->first == next, "seed %d: command %d: part at %d",
                       (int)seed, i, (int)q->first);
-                CHECK(q->end > q->first || cost[i].n_groups == 0, "seed %d: empty part", (int)seed);
+                CHECK(q->end > q->first || cost[i].n_groups == 0, "seed %d: empty", (int)seed);
                 n_cuts += q->cut;
                 sum = q->cut ? q->ns : sum + q->ns;
                 // Above the limit only where a single workgroup is, or what cannot be split.

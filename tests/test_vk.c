@@ -241,7 +241,7 @@ static void check_kernels_shared(void **state)
     CHECK_OK(d->fn->kernel_get(d, &b, &kb));
     CHECK_OK(d->fn->kernel_get(d, &c, &kc));
     CHECK_OK(d->fn->kernel_get(d, &a, &again));
-    CHECK(ka == again && ka != kb && ka != kc && kb != kc, "kernels are not shared as they should");
+    CHECK(ka == again && ka != kb && ka != kc && kb != kc, "wrong kernels are shared");
     hn__kernel_desc bad = a;
     bad.push_bytes = HN__MAX_PUSH + 4;
     CHECK_FAILS(d->fn->kernel_get(d, &bad, &again), HN_ERR_ARG);

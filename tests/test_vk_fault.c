@@ -94,8 +94,9 @@ static void fail_each(VkResult r, hn_status want, const char *mask_name, uint32_
         done = hn__vk_fail_left() > 0;
         hn__vk_fail_at(0, VK_SUCCESS);
     }
-    print_message("%s%s: %d calls, %d failures returned\n", r == VK_ERROR_DEVICE_LOST ? "loss" : "memory",
-                  mask_name, (int)n - 1, (int)n_failed);
+    print_message("%s%s: %d calls, %d failures returned\n",
+                  r == VK_ERROR_DEVICE_LOST ? "loss" : "memory", mask_name, (int)n - 1,
+                  (int)n_failed);
     CHECK(n_failed > 20, "only %d failures", (int)n_failed);
     session w = { 0 };
     CHECK_OK(work(&p, &w));
@@ -342,7 +343,7 @@ static void check_memory_without(VkMemoryPropertyFlags flags)
     CHECK_OK(hn_buffer_write(b, 0, want, sizeof want));
     CHECK_OK(hn_buffer_write(b, 1001, want + 1001, 1001)); // inside atoms of its neighbours
     CHECK_OK(hn_buffer_read(b, 0, got, sizeof got));
-    CHECK(!memcmp(want, got, sizeof got), "without flags 0x%x: read is not what was written", flags);
+    CHECK(!memcmp(want, got, sizeof got), "without flags 0x%x: another read than written", flags);
     CHECK_OK(hn_buffer_read(b, 4999, got, 1));
     CHECK(got[0] == want[4999], "without flags 0x%x: last byte", flags);
     hn_buffer_destroy(&b);

@@ -66,7 +66,7 @@ hn_status hn__vk_buffer_read(hn_buffer *base, int64_t offset, void *out, int64_t
     hn__vk_buffer *b = (hn__vk_buffer *)base;
     HN_TRY(hn__vk_alive(d));
     const uint8_t *host = hn__vk_mem_host(&b->mem);
-    // Memory of a card mapped without a cache is read a word a bus transfer: far slower than a copy.
+    // A card's memory mapped without a cache is read a word a bus transfer: slower than a copy.
     if (!host || !hn__vk_mem_cached(d, &b->mem))
         return hn__vk_download(d, b, offset, out, n);
     HN_TRY(hn__vk_mem_invalidate(d, &b->mem, offset, n));

@@ -1,4 +1,5 @@
-// The pipeline cache on disk: a file a device and driver version, checked before the driver sees it.
+// The pipeline cache on disk: a file a device and driver version, checked before the driver sees
+// it.
 #include "device/vk/vk.h"
 #include "base/os.h"
 

@@ -190,24 +190,12 @@ static hn_status pick_family(const hn__vk_instance *ins, hn__vk_probe *p)
     return HN_OK;
 }
 
-// The largest device-local heap, and whether the host can map (about) all of it: a window of
-// 256 MiB into a card's memory does not count.
 static void ask_memory(const hn__vk_instance *ins, hn__vk_probe *p)
 {
     VkPhysicalDeviceMemoryProperties m;
     ins->vkGetPhysicalDeviceMemoryProperties(p->phys, &m);
-    VkDeviceSize largest = 0;
-    for (uint32_t i = 0; i < m.memoryHeapCount; i++)
-        if ((m.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) &&
-            m.memoryHeaps[i].size > largest)
-            largest = m.memoryHeaps[i].size;
-    p->info.heap_bytes = (int64_t)largest;
-    const VkMemoryPropertyFlags both =
-        VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
-    for (uint32_t i = 0; i < m.memoryTypeCount; i++)
-        if ((m.memoryTypes[i].propertyFlags & both) == both &&
-            m.memoryHeaps[m.memoryTypes[i].heapIndex].size >= largest / 2)
-            p->info.features |= HN_FEATURE_HOST_VISIBLE;
+    if (hn__vk_mem_mappable(&m, &p->info.heap_bytes))
+        p->info.features |= HN_FEATURE_HOST_VISIBLE;
 }
 
 static void uuid_text(const uint8_t u[VK_UUID_SIZE], char out[37])
@@ -251,14 +239,16 @@ static void take_limits(const VkPhysicalDeviceLimits *l, bool phone, hn__vk_prob
 
 // Everything that vkGetPhysicalDeviceProperties2 tells.
 static void ask_properties(const hn__vk_instance *ins, const extension_list *ext, bool phone,
-                           hn__vk_probe *p)
+                           uint32_t api, hn__vk_probe *p)
 {
+    const bool names_driver = has(ext, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME) ||
+                              (!phone && api >= VK_API_VERSION_1_2);
     VkPhysicalDeviceDriverProperties driver = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES
     };
     VkPhysicalDeviceSubgroupProperties subgroup = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
-        .pNext = has(ext, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME) ? &driver : NULL,
+        .pNext = names_driver ? &driver : NULL,
     };
     VkPhysicalDeviceIDProperties id = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES,
                                         .pNext = &subgroup };
@@ -284,9 +274,8 @@ static void ask_properties(const hn__vk_instance *ins, const extension_list *ext
                  VK_API_VERSION_MINOR(v->driverVersion), VK_API_VERSION_PATCH(v->driverVersion));
     snprintf(info->type, sizeof info->type, "%s", type_name(v->deviceType));
     uuid_text(id.deviceUUID, info->uuid);
-    const uint32_t api = phone ? VK_API_VERSION_1_1 : v->apiVersion;
-    info->api_major = VK_API_VERSION_MAJOR(api);
-    info->api_minor = VK_API_VERSION_MINOR(api);
+    info->api_major = phone ? 1 : VK_API_VERSION_MAJOR(api);
+    info->api_minor = phone ? 1 : VK_API_VERSION_MINOR(api);
     take_limits(&v->limits, phone, p);
 
     const VkSubgroupFeatureFlags need = VK_SUBGROUP_FEATURE_BASIC_BIT |
@@ -308,7 +297,7 @@ hn_status hn__vk_ask(const hn__vk_instance *ins, VkPhysicalDevice phys, const hn
         return hn_fail(HN_ERR_UNSUPPORTED, "'%s' is below Vulkan 1.1", old.deviceName);
     extension_list ext;
     HN_TRY(list_extensions(ins, phys, &ext));
-    ask_properties(ins, &ext, p->phone, out);
+    ask_properties(ins, &ext, p->phone, old.apiVersion, out);
     ask_memory(ins, out);
     // Above 1.3 nothing is used, and an instance made for 1.1 gives no later core feature.
     const uint32_t most = p->phone ? VK_API_VERSION_1_1 : VK_API_VERSION_1_3;

@@ -46,6 +46,34 @@ static int score(const hn__vk *d, uint32_t type, hn__vk_use use)
     return 16 * local + 8 * !seen;
 }
 
+int hn__vk_mem_pick(const hn__vk *d, uint32_t types, hn__vk_use use)
+{
+    int best = -1, best_score = -1;
+    for (uint32_t i = 0; i < d->mem.memoryTypeCount; i++)
+        if ((types & 1u << i) && score(d, i, use) > best_score) {
+            best = (int)i;
+            best_score = score(d, i, use);
+        }
+    return best;
+}
+
+bool hn__vk_mem_mappable(const VkPhysicalDeviceMemoryProperties *m, int64_t *out_largest)
+{
+    VkDeviceSize largest = 0;
+    for (uint32_t i = 0; i < m->memoryHeapCount; i++)
+        if ((m->memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) &&
+            m->memoryHeaps[i].size > largest)
+            largest = m->memoryHeaps[i].size;
+    *out_largest = (int64_t)largest;
+    const VkMemoryPropertyFlags both =
+        VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
+    bool all = false;
+    for (uint32_t i = 0; i < m->memoryTypeCount; i++)
+        all |= (m->memoryTypes[i].propertyFlags & (both | STRANGE)) == both &&
+               m->memoryHeaps[m->memoryTypes[i].heapIndex].size >= largest / 2;
+    return all;
+}
+
 static void unlink_block(hn__vk *d, hn__vk_block *b)
 {
     hn__vk_block **at = &d->blocks;
@@ -147,20 +175,14 @@ hn_status hn__vk_mem_alloc(hn__vk *d, const VkMemoryRequirements *r, hn__vk_use 
         align = d->limits.atom;
     const int64_t n = ((int64_t)r->size + align - 1) & ~(align - 1);
 
-    uint32_t tried = 0;
-    for (;;) {
-        int best = -1, best_score = -1;
-        for (uint32_t i = 0; i < d->mem.memoryTypeCount; i++)
-            if ((r->memoryTypeBits & ~tried & 1u << i) && score(d, i, use) > best_score) {
-                best = (int)i;
-                best_score = score(d, i, use);
-            }
+    for (uint32_t types = r->memoryTypeBits;;) {
+        const int best = hn__vk_mem_pick(d, types, use);
         if (best < 0)
             return hn__vk_no_room(d, n);
         HN_TRY(alloc_type(d, (uint32_t)best, use, n, align, out));
         if (out->block)
             break;
-        tried |= 1u << best;
+        types &= ~(1u << best);
     }
     const bool local = flags_of(d, out->block->type) & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
     if (use == HN__VK_DEVICE && !local)

@@ -199,8 +199,8 @@ hn_status hn__vk_recording_times(hn__stream *s, const hn__vk_recording *r, doubl
         hn__free(t);
         return hn__vk_result(d, got < 0 ? got : VK_ERROR_UNKNOWN, "vkGetQueryPoolResults");
     }
-    const uint64_t mask =
-        d->limits.timestamp_bits == 64 ? UINT64_MAX : (UINT64_C(1) << d->limits.timestamp_bits) - 1;
+    const uint32_t bits = d->limits.timestamp_bits;
+    const uint64_t mask = bits == 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
     for (int64_t i = 0; i < s->n; i++)
         out_ns[i] = 0;
     for (int64_t i = 0, at = -1; i < s->parts.n; i++) {

@@ -17,8 +17,8 @@ static hn_status check_bind(const hn__vk *d, const hn__cmd *c, int i)
     if (b->offset < 0 || b->bytes < 1 || b->offset % HN__ALIGN ||
         b->bytes > b->buf->n_bytes - b->offset)
         return hn_fail(HN_ERR_ARG,
-                       "'%s': binding %d is bytes %" PRId64 " to %" PRId64 " of %" PRId64, c->label,
-                       i, b->offset, b->offset + b->bytes, b->buf->n_bytes);
+                       "'%s': binding %d is bytes %" PRId64 " to %" PRId64 " of %" PRId64,
+                       c->label, i, b->offset, b->offset + b->bytes, b->buf->n_bytes);
     // The limit is one of descriptors; copies have none.
     if (c->kernel && b->bytes > d->head.info.max_binding_bytes)
         return hn_fail(HN_ERR_UNSUPPORTED,

@@ -30,9 +30,9 @@ hn_status hn__vk_alive(const hn__vk *d);
 // For tests, on this thread: the n-th fallible Vulkan call from now is not made and gives r.
 // n 0 turns it off.
 void hn__vk_fail_at(int64_t n, VkResult r);
-// Fallible calls still to come before the planned failure; 0: it has happened, or none was planned.
+// Fallible calls still to come before the planned failure; 0: it has happened, or there is none.
 int64_t hn__vk_fail_left(void);
-// Counts a call that can fail: true where it is the one that was planned to, *out is then its result.
+// Counts a call that can fail: true where it is the one planned to, *out is then its result.
 bool hn__vk_planned(VkResult *out);
 
 // Makes a Vulkan call, its result to r.
@@ -97,6 +97,11 @@ typedef enum hn__vk_use {
     HN__VK_HOST,   // staging: mapped, and fast for the host to read
 } hn__vk_use;
 
+// The memory type among `types` that serves a use best, or -1.
+int hn__vk_mem_pick(const hn__vk *d, uint32_t types, hn__vk_use use);
+// The size of the largest device-local heap, and whether the host can map about all of it: a window
+// of 256 MiB into a card's memory does not count.
+bool hn__vk_mem_mappable(const VkPhysicalDeviceMemoryProperties *m, int64_t *out_largest);
 // NOMEM with bytes wanted and left.
 hn_status hn__vk_mem_alloc(hn__vk *d, const VkMemoryRequirements *r, hn__vk_use use,
                            hn__vk_mem *out);
