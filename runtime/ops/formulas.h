@@ -6,7 +6,8 @@
 //   pointwise_spirv.c  SPIR-V
 //
 // Words: K(c) constant; ADD SUB MUL DIV NEG ABS FLOOR SQRT RSQRT; LT LE EQ (truth), NOT, OR;
-// PICK(truth, a, b); EXP LOG TANH ERF SIN COS; LARGEST, the greatest finite number.
+// PICK(truth, a, b); EXP LOG TANH ERF SIN COS; CDF, the normal distribution's; LARGEST, the
+// greatest finite number.
 #ifndef HN_OPS_FORMULAS_H
 #define HN_OPS_FORMULAS_H
 
@@ -49,11 +50,10 @@
     F(relu, 1, PICK(LT(x, K(0)), K(0), x))                                                        \
     F(leaky_relu, 1, PICK(LT(x, K(0)), MUL(A0, x), x))                                            \
     F(silu, 1, DIV(x, ADD(K(1), EXP(NEG(x)))))                                                    \
-    F(gelu, 1, MUL(MUL(K(0.5), x), ADD(K(1), ERF(MUL(x, K(0.70710678118654752440))))))            \
-    F(gelu_tanh, 1,                                                                               \
-      MUL(MUL(K(0.5), x),                                                                         \
-          ADD(K(1), TANH(MUL(MUL(K(0.79788456080286535588), x),                                   \
-                             ADD(K(1), MUL(K(0.044715), MUL(x, x))))))))                          \
+    F(gelu, 1, MUL(x, CDF(x)))                                                                    \
+    F(gelu_tanh, 1, /* (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)) */                                  \
+      DIV(x, ADD(K(1), EXP(MUL(MUL(K(-1.5957691216057307118), x),                                 \
+                               ADD(K(1), MUL(K(0.044715), MUL(x, x))))))))                        \
     F(clamp, 1, PICK(LT(x, A0), A0, PICK(LT(A1, x), A1, x)))                                      \
     F(affine, 1, ADD(MUL(A0, x), A1))
 

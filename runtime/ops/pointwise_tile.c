@@ -107,6 +107,7 @@ HN__FORMULAS_TEST(I32)
 #define LOG(x) log_any(x)
 #define TANH(x) tanh_any(x)
 #define ERF(x) erf_any(x)
+#define CDF(x) cdf_any(x)
 #define SIN(x) sin_any(x, 0)
 #define COS(x) sin_any(x, 1)
 
