@@ -112,16 +112,17 @@ static int by_rank(const hn__vk_probe *probe, int n, char *reason, size_t size)
             best = i;
         n_soft += probe[i].type == VK_PHYSICAL_DEVICE_TYPE_CPU;
     }
-    const char *type = probe[best].info.type;
     const bool soft = probe[best].type == VK_PHYSICAL_DEVICE_TYPE_CPU;
-    const int n_hard = n - n_soft - !soft;
-    if (n == 1)
-        snprintf(reason, size, "%s %s, the only Vulkan device", type, soft ? "device" : "GPU");
-    else if (soft)
-        snprintf(reason, size, "first of %d software devices, no GPU", n_soft);
-    else
-        snprintf(reason, size, "%s GPU, before %d other GPU%s and %d software device%s", type,
-                 n_hard, n_hard == 1 ? "" : "s", n_soft, n_soft == 1 ? "" : "s");
+    const int n_gpu = n - n_soft - !soft, n_after = soft ? n - 1 : n_soft;
+    char gpus[32] = "", others[40] = "";
+    if (n_gpu)
+        snprintf(gpus, sizeof gpus, "%d more GPU%s", n_gpu, n_gpu == 1 ? "" : "s");
+    if (n_after)
+        snprintf(others, sizeof others, "%d %ssoftware device%s", n_after, soft ? "more " : "",
+                 n_after == 1 ? "" : "s");
+    snprintf(reason, size, "%s %s, %s%s%s%s", probe[best].info.type, soft ? "device" : "GPU",
+             n == 1 ? "the only Vulkan device" : "before ", gpus, n_gpu && n_after ? " and " : "",
+             others);
     return best;
 }
 
