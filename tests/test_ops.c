@@ -1,13 +1,13 @@
 // Every operator against its reference, drawn at random: on a device through a plan, its host
 // kernel alone between guards, and its gradient against differences of the reference.
 //
-//   test_ops [device] [-n draws] [-o op] [-s seed]
+//   test_ops [-n draws] [-o op] [-s seed]
 //
-// device: a device's spec ("cpu", "ref", "vulkan", ...), with the word "phone" after it to behave
-// as a small phone; without one, ref and cpu. -n: draws of each op and type (40). -s: this seed
-// alone. A new operator adds no line here.
+// The device is its row's (support/device.h); without one, ref and cpu. -n: draws of each op and
+// type (40; on a Vulkan device 12). -s: this seed alone. A new operator adds no line here.
 #include "support/case.h"
 #include "support/check.h"
+#include "support/device.h"
 #include "ops/table.h"
 
 #include <stdio.h>
@@ -20,7 +20,7 @@ static struct {
     uint64_t first, n;
     const char *op;
     bool gradients; // a matter of the graph: checked once, without a Vulkan device
-} run = { .first = 1, .n = 40 };
+} run = { .first = 1 };
 
 // Draws that once failed: they are run first, on every device.
 static const struct {
@@ -62,6 +62,10 @@ static void check_forward(const hn__op *op, hn_dtype t, uint64_t seed, hn_device
         CHECK_DRAW(hn__case_run_host(c, dev));
         CHECK_DRAW(hn__case_compare(c));
     }
+    if (op->fn->launch && dev->info.kind == HN_DEVICE_VULKAN) {
+        CHECK_DRAW(hn__case_run_kernels(c, dev, NULL));
+        CHECK_DRAW(hn__case_compare(c));
+    }
     hn__case_destroy(&c);
 }
 
@@ -97,6 +101,7 @@ static void check_op(void **state)
         for (int d = 0; d < run.n_dev && !strcmp(failed_once[i].op, op->name); d++)
             check_forward(op, failed_once[i].type, failed_once[i].seed, run.dev[d]);
     for (uint64_t seed = run.first; seed < run.first + run.n; seed++) {
+        CHECK(run.n_dev, "no device");
         for (hn_dtype t = HN_F32; t <= HN_BF16; t++)
             for (int d = 0; d < run.n_dev && op->tol[t] > 0; d++)
                 check_forward(op, t, seed, run.dev[d]);
@@ -124,69 +129,55 @@ static void check_rows(void **state)
     }
 }
 
-static void check_validation(void **state)
+static void open_devices(void **state)
 {
     (void)state;
-    for (int d = 0; d < run.n_dev; d++)
-        CHECK(hn_device_validation_count(run.dev[d]) == 0, "%s: %" PRId64 " validation messages",
-              run.dev[d]->info.spec, hn_device_validation_count(run.dev[d]));
-}
-
-static void print_log(void *user, hn_log_level level, const char *line)
-{
-    (void)user, (void)level;
-    fprintf(stderr, "%s\n", line);
-}
-
-// Opens "vulkan phone" and the like; no word at all: ref and cpu.
-static hn_status open_devices(const char *words)
-{
-    char spec[256];
-    hn_device_params p = { .spec = spec, .validation = true };
-
-    if (!words) {
-        HN_TRY(hn_device_open(&(hn_device_params){ .spec = "ref" }, &run.dev[0]));
+    if (getenv("HN_TEST_DEVICE")) {
+        const hn_device_params p = test_device_params();
+        run.dev[0] = test_device_open(&p);
         run.n_dev = 1;
-        HN_TRY(hn_device_open(&(hn_device_params){ .spec = "cpu" }, &run.dev[1]));
-        run.n_dev = 2;
-        run.gradients = true;
-        return HN_OK;
+        return;
     }
-    snprintf(spec, sizeof spec, "%s", words);
-    char *phone = strstr(spec, " phone");
-    p.phone = phone != NULL;
-    if (phone)
-        *phone = 0;
-    HN_TRY(hn_device_open(&p, &run.dev[0]));
-    run.n_dev = 1;
-    return HN_OK;
+    run.dev[0] = test_device_open(&(hn_device_params){ .spec = "ref" });
+    run.dev[1] = test_device_open(&(hn_device_params){ .spec = "cpu" });
+    run.n_dev = 2;
+    run.gradients = true;
+}
+
+static void close_devices(void **state)
+{
+    (void)state;
+    while (run.n_dev)
+        test_device_close(&run.dev[--run.n_dev]);
 }
 
 static int run_all(void)
 {
-    static struct CMUnitTest tests[HN__OP_COUNT + 2];
-    size_t n = 0;
+    static struct CMUnitTest tests[HN__OP_COUNT + 3];
+    size_t n = 0, n_ops = 0;
 
     tests[n++] = (struct CMUnitTest){ "rows", check_rows, NULL, NULL, NULL };
+    tests[n++] = (struct CMUnitTest){ "devices", open_devices, NULL, NULL, NULL };
     for (int i = 0; i < hn__n_ops; i++)
-        if (!(hn__ops[i].flags & HN__SOURCE) && (!run.op || !strcmp(run.op, hn__ops[i].name)))
+        if (!(hn__ops[i].flags & HN__SOURCE) && (!run.op || !strcmp(run.op, hn__ops[i].name))) {
             tests[n++] = (struct CMUnitTest){ hn__ops[i].name, check_op, NULL, NULL,
                                               (void *)(uintptr_t)&hn__ops[i] };
-    if (n == 1)
+            n_ops++;
+        }
+    tests[n++] = (struct CMUnitTest){ "close", close_devices, NULL, NULL, NULL };
+    if (!n_ops)
         return fprintf(stderr, "test_ops: no operator '%s'\n", run.op), 1;
-    tests[n++] = (struct CMUnitTest){ "validation", check_validation, NULL, NULL, NULL };
-    return _cmocka_run_group_tests(run.dev[0]->info.name, tests, n, NULL, NULL);
+    return _cmocka_run_group_tests("operators", tests, n, NULL, NULL);
 }
 
 int main(int argc, char **argv)
 {
-    const char *words = NULL;
+    const char *device = getenv("HN_TEST_DEVICE");
 
+    run.n = device && !strncmp(device, "vulkan", 6) ? 12 : 40;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (argv[i][0] != '-')
-            words = argv[i];
-        else if (!strcmp(argv[i], "-n") && ++i)
+        if (!strcmp(argv[i], "-n") && ++i)
             run.n = strtoull(value, NULL, 10);
         else if (!strcmp(argv[i], "-o") && ++i)
             run.op = value;
@@ -195,17 +186,6 @@ int main(int argc, char **argv)
         else
             return fprintf(stderr, "test_ops: no option '%s'\n", argv[i]), 2;
     }
-    hn_set_log(print_log, NULL, HN_LOG_WARN);
-    if (open_devices(words)) {
-        fprintf(stderr, "test_ops: %s\n", hn_error_text());
-        return 1;
-    }
-    for (int d = 0; d < run.n_dev; d++)
-        printf("%s %s: %s; %s\n", run.dev[d]->info.spec, words ? words : "", run.dev[d]->info.name,
-               run.dev[d]->info.driver);
     printf("seeds %" PRIu64 " to %" PRIu64 "\n", run.first, run.first + run.n - 1);
-    const int failed = run_all();
-    for (int d = 0; d < run.n_dev; d++)
-        hn_device_close(&run.dev[d]);
-    return failed ? 1 : 0;
+    return run_all() ? 1 : 0;
 }

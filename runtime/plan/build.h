@@ -7,6 +7,7 @@
 
 #include "hornito/plan.h"
 #include "ir/ir.h"
+#include "ops/shader.h"
 #include "plan/expr.h"
 
 typedef enum hn__step_kind {
@@ -96,5 +97,8 @@ static inline int64_t hn__align(int64_t n)
 {
     return (n + HN__ALIGN - 1) / HN__ALIGN * HN__ALIGN;
 }
+
+// The build of a dispatch's shader that suits the device. UNSUPPORTED where there is none.
+hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const hn__shader **out);
 
 #endif

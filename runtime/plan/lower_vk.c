@@ -43,11 +43,11 @@ static const hn__shader *find_shader(const char *name)
 }
 
 // "<stem>.<type>"; 16-bit types without 16-bit storage take the packed build.
-static hn_status shader_of(const hn_plan *p, const hn__dispatch *d, const hn__shader **out)
+hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const hn__shader **out)
 {
     char name[96];
     const bool packed = (d->type == HN_F16 || d->type == HN_BF16) &&
-                        !(p->dev->info.features & HN_FEATURE_STORAGE_16);
+                        !(info->features & HN_FEATURE_STORAGE_16);
     snprintf(name, sizeof name, "%s.%s%s", d->kernel, hn_dtype_name(d->type), packed ? "p" : "");
     *out = find_shader(name);
     return *out ? HN_OK : hn_fail(HN_ERR_UNSUPPORTED, "no shader '%s' was built", name);
@@ -69,7 +69,7 @@ static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch 
     hn__cmd *c;
     hn__kernel_desc desc = { .n_spec = d->n_spec, .n_bind = d->n_bind, .push_bytes = d->push_bytes };
 
-    HN_TRY(shader_of(p, d, &shader));
+    HN_TRY(hn__shader_of(&p->dev->info, d, &shader));
     desc.name = shader->name;
     desc.spirv = shader->words;
     desc.n_words = shader->n_words;
