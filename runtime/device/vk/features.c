@@ -61,6 +61,9 @@ static const feature_row rows[] = {
         cooperativeMatrix),
     ROW(COOPMAT, "VK_KHR_vulkan_memory_model", VK_API_VERSION_1_2, VULKAN_MEMORY_MODEL_FEATURES,
         memory_model, vulkanMemoryModel),
+    // With the memory model on, the device scope of an atomic must be on too.
+    ROW(COOPMAT, "VK_KHR_vulkan_memory_model", VK_API_VERSION_1_2, VULKAN_MEMORY_MODEL_FEATURES,
+        memory_model, vulkanMemoryModelDeviceScope),
     ROW(COOPMAT2, "VK_NV_cooperative_matrix2", 0, COOPERATIVE_MATRIX_2_FEATURES_NV, coopmat2,
         cooperativeMatrixFlexibleDimensions),
     PLAIN(MEMORY_BUDGET, "VK_EXT_memory_budget"),
