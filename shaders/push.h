@@ -65,6 +65,12 @@ struct adamw_push {
 struct argmax_push { HN_PUSH_GRID uint n, len, inner; float sign; };
 struct top_k_push { HN_PUSH_GRID uint cols, k, n; };
 struct sgd_push { HN_PUSH_GRID uint n; float momentum, decay; };
+struct attention_push {
+    HN_PUSH_GRID
+    uint n_threads, tq, tk, heads, kv_heads, d;
+    uint causal, block, has_n_keys, has_dlse;
+    float scale;
+};
 
 #ifndef GL_core_profile
 #undef uint
