@@ -257,8 +257,10 @@ static void launch(const hn__inst *n, hn__launch *l)
 void hn__attention_draw(hn_rng *rng, hn__sample *s, int n_keys_at)
 {
     const int64_t kv_heads = hn__rng_dim(rng, 3), heads = kv_heads * hn__rng_dim(rng, 3);
-    const int64_t batch = hn__rng_dim(rng, 3), d = hn__rng_dim(rng, 40), tk = hn__rng_dim(rng, 80);
+    const int64_t batch = hn__rng_dim(rng, 3), drawn = hn__rng_dim(rng, 40), tk = hn__rng_dim(rng, 80);
     const int64_t tq = hn__rng_below(rng, 3) ? tk : hn__rng_dim(rng, 70); // same, a cache, or more
+    const int64_t fewest = tq * heads < tk * kv_heads ? tq * heads : tk * kv_heads;
+    const int64_t d = drawn * fewest < 16 ? 16 + drawn : drawn; // a lone element may be near 0 by chance
     hn__attention_attr *a = s->inst.attr;
 
     *a = (hn__attention_attr){ .causal = hn__rng_below(rng, 2), .has_n_keys = hn__rng_below(rng, 2),

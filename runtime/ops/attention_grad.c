@@ -256,9 +256,16 @@ static void sample(hn_rng *rng, hn__sample *s)
     s->inst.in[LSE] = hn__attention_lse(&s->inst.in[Q]);
     s->range[LSE].lo = 2; // so that weights are below 1
     s->range[LSE].hi = 4;
+    // dp - delta is a sum of terms of one sign: where few queries see few keys, it would make the
+    // whole result small by chance.
+    s->range[V].lo = s->range[DY].lo = 0.1;
+    s->range[V].hi = s->range[DY].hi = 1;
+    s->range[Y].lo = -1;
     s->inst.n_in = dlse_at(&s->inst);
-    if (a->has_dlse)
+    if (a->has_dlse) {
+        s->range[s->inst.n_in].hi = 1;
         s->inst.in[s->inst.n_in++] = s->inst.in[LSE];
+    }
 }
 
 const hn__op_fns hn__fns_attention_grad = {
