@@ -59,8 +59,7 @@ hn_status hn__conv_sizes(const hn_type *x, const hn_type *w, hn_conv_params *p, 
                        hn__type_text(w, tw, sizeof tw), p->groups);
     for (int i = 0; i < 2; i++) {
         const int64_t padded = x->dim[2 + i] + p->pad_before[i] + p->pad_after[i];
-        const int64_t reach = w->dim[2 + i] > INT64_C(1) << 40
-                                  ? INT64_MAX : p->dilation[i] * (w->dim[2 + i] - 1) + 1;
+        const int64_t reach = p->dilation[i] * (w->dim[2 + i] - 1) + 1;
         if (reach > padded)
             return hn_fail(HN_ERR_SHAPE, "the window reaches over %" PRId64 " places, there are %"
                            PRId64 " with padding", reach, padded);

@@ -44,6 +44,10 @@ static void sample_operands(hn_rng *rng, hn__sample *s, int n_like, int64_t hype
 hn_adamw_out hn_adamw(hn_graph *g, hn_val p, hn_val grad, hn_val m, hn_val v, hn_val hyper,
                       const hn_adamw_params *params)
 {
+    if (!params) {
+        hn__graph_fail(g, hn_fail(HN_ERR_ARG, "adamw: no parameters"));
+        return (hn_adamw_out){ { 0 }, { 0 }, { 0 } };
+    }
     const hn_val y = HN__EMIT(g, adamw, params, p, m, v, grad, hyper);
     return (hn_adamw_out){ hn__out(y, 0), hn__out(y, 1), hn__out(y, 2) };
 }

@@ -71,50 +71,107 @@ static window window_at(const pool *p, int64_t oh, int64_t ow)
     return w;
 }
 
-// ---- both precisions -----------------------------------------------------------------------
+// ---- reference -----------------------------------------------------------------------------
 
-// One plane at a time, for real = double (the reference) and float (the host kernel). Forward: y
-// from x. Backward: dx from dy, and x where the place of the largest is asked for.
-#define PLANES(real, name)                                                                        \
-    static int64_t name##_largest(const pool *p, const window *w, const real *x)                  \
-    {                                                                                             \
-        int64_t best = w->lo[0] * p->size[1] + w->lo[1];                                          \
-        for (int64_t h = w->lo[0]; h < w->hi[0]; h++)                                             \
-            for (int64_t c = w->lo[1]; c < w->hi[1]; c++)                                         \
-                if (x[h * p->size[1] + c] > x[best])                                              \
-                    best = h * p->size[1] + c;                                                    \
-        return best;                                                                              \
-    }                                                                                             \
-    static void name##_forward(const pool *p, const real *x, real *y)                             \
-    {                                                                                             \
-        for (int64_t oh = 0; oh < p->out[0]; oh++)                                                \
-            for (int64_t ow = 0; ow < p->out[1]; ow++) {                                          \
-                const window w = window_at(p, oh, ow);                                            \
-                real sum = 0;                                                                     \
-                for (int64_t h = w.lo[0]; h < w.hi[0] && !p->is_max; h++)                         \
-                    for (int64_t c = w.lo[1]; c < w.hi[1]; c++)                                   \
-                        sum += x[h * p->size[1] + c];                                             \
-                y[oh * p->out[1] + ow] =                                                          \
-                    p->is_max ? x[name##_largest(p, &w, x)] : sum / (real)w.count;                \
-            }                                                                                     \
-    }                                                                                             \
-    static void name##_backward(const pool *p, const real *x, const real *dy, real *dx)           \
-    {                                                                                             \
-        for (int64_t i = 0; i < p->size[0] * p->size[1]; i++)                                     \
-            dx[i] = 0;                                                                            \
-        for (int64_t oh = 0; oh < p->out[0]; oh++)                                                \
-            for (int64_t ow = 0; ow < p->out[1]; ow++) {                                          \
-                const window w = window_at(p, oh, ow);                                            \
-                const real d = dy[oh * p->out[1] + ow];                                           \
-                if (p->is_max)                                                                    \
-                    dx[name##_largest(p, &w, x)] += d;                                            \
-                for (int64_t h = w.lo[0]; h < w.hi[0] && !p->is_max; h++)                         \
-                    for (int64_t c = w.lo[1]; c < w.hi[1]; c++)                                   \
-                        dx[h * p->size[1] + c] += d / (real)w.count;                              \
-            }                                                                                     \
+// One plane. The first largest place of a window, or the sum over it.
+static int64_t ref_largest(const pool *p, const window *w, const double *x)
+{
+    int64_t best = w->lo[0] * p->size[1] + w->lo[1];
+
+    for (int64_t h = w->lo[0]; h < w->hi[0]; h++)
+        for (int64_t c = w->lo[1]; c < w->hi[1]; c++)
+            if (x[h * p->size[1] + c] > x[best])
+                best = h * p->size[1] + c;
+    return best;
+}
+
+static void ref_forward(const pool *p, const double *x, double *y)
+{
+    for (int64_t i = 0; i < p->out[0] * p->out[1]; i++) {
+        const window w = window_at(p, i / p->out[1], i % p->out[1]);
+        double sum = 0;
+        for (int64_t h = w.lo[0]; h < w.hi[0]; h++)
+            for (int64_t c = w.lo[1]; c < w.hi[1]; c++)
+                sum += x[h * p->size[1] + c];
+        y[i] = p->is_max ? x[ref_largest(p, &w, x)] : sum / w.count;
     }
-PLANES(double, f64)
-PLANES(float, f32)
+}
+
+static void ref_backward(const pool *p, const double *x, const double *dy, double *dx)
+{
+    for (int64_t i = 0; i < p->size[0] * p->size[1]; i++)
+        dx[i] = 0;
+    for (int64_t i = 0; i < p->out[0] * p->out[1]; i++) {
+        const window w = window_at(p, i / p->out[1], i % p->out[1]);
+        if (p->is_max) {
+            dx[ref_largest(p, &w, x)] += dy[i];
+            continue;
+        }
+        for (int64_t h = w.lo[0]; h < w.hi[0]; h++)
+            for (int64_t c = w.lo[1]; c < w.hi[1]; c++)
+                dx[h * p->size[1] + c] += dy[i] / w.count;
+    }
+}
+
+// ---- host ----------------------------------------------------------------------------------
+
+// One row of x, seen by tap k of the windows of a row of outputs.
+HN__HOT static void add_tap(const pool *p, const float *x, int64_t k, float *y)
+{
+    const int64_t at = k - p->pad[1], s = p->stride[1];
+    const int64_t lo = at < 0 ? (-at + s - 1) / s : 0;
+    int64_t hi = at >= p->size[1] ? 0 : (p->size[1] - 1 - at) / s + 1;
+
+    hi = hi < p->out[1] ? hi : p->out[1];
+    if (p->is_max)
+        for (int64_t i = lo; i < hi; i++)
+            y[i] = x[i * s + at] > y[i] ? x[i * s + at] : y[i];
+    else
+        for (int64_t i = lo; i < hi; i++)
+            y[i] += x[i * s + at];
+}
+
+static void forward(const pool *p, const float *x, float *y)
+{
+    for (int64_t oh = 0; oh < p->out[0]; oh++, y += p->out[1]) {
+        const window rows = window_at(p, oh, 0);
+        for (int64_t i = 0; i < p->out[1]; i++)
+            y[i] = p->is_max ? -INFINITY : 0;
+        for (int64_t h = rows.lo[0]; h < rows.hi[0]; h++)
+            for (int64_t k = 0; k < p->window[1]; k++)
+                add_tap(p, x + h * p->size[1], k, y);
+        for (int64_t i = 0; i < p->out[1] && !p->is_max; i++)
+            y[i] /= (float)window_at(p, oh, i).count;
+    }
+}
+
+static void backward_max(const pool *p, const window *w, const float *x, float dy, float *dx)
+{
+    int64_t best = w->lo[0] * p->size[1] + w->lo[1];
+
+    for (int64_t h = w->lo[0]; h < w->hi[0]; h++)
+        for (int64_t c = w->lo[1]; c < w->hi[1]; c++)
+            if (x[h * p->size[1] + c] > x[best])
+                best = h * p->size[1] + c;
+    dx[best] += dy;
+}
+
+static void backward(const pool *p, const float *x, const float *dy, float *dx)
+{
+    for (int64_t i = 0; i < p->size[0] * p->size[1]; i++)
+        dx[i] = 0;
+    for (int64_t i = 0; i < p->out[0] * p->out[1]; i++) {
+        const window w = window_at(p, i / p->out[1], i % p->out[1]);
+        const float d = dy[i] / (float)w.count;
+        if (p->is_max) {
+            backward_max(p, &w, x, dy[i], dx);
+            continue;
+        }
+        for (int64_t h = w.lo[0]; h < w.hi[0]; h++)
+            for (int64_t c = w.lo[1]; c < w.hi[1]; c++)
+                dx[h * p->size[1] + c] += d;
+    }
+}
 
 typedef struct job {
     pool p;
@@ -129,7 +186,7 @@ static void forward_planes(void *ctx, int64_t begin, int64_t end, int thread)
 
     (void)thread;
     for (int64_t i = begin; i < end; i++)
-        f32_forward(&j->p, j->x + i * nx, j->out + i * ny);
+        forward(&j->p, j->x + i * nx, j->out + i * ny);
 }
 
 static void backward_planes(void *ctx, int64_t begin, int64_t end, int thread)
@@ -139,7 +196,7 @@ static void backward_planes(void *ctx, int64_t begin, int64_t end, int thread)
 
     (void)thread;
     for (int64_t i = begin; i < end; i++)
-        f32_backward(&j->p, j->x ? j->x + i * nx : NULL, j->dy + i * ny, j->out + i * nx);
+        backward(&j->p, j->x ? j->x + i * nx : NULL, j->dy + i * ny, j->out + i * nx);
 }
 
 static int64_t grain(const pool *p)
@@ -189,14 +246,19 @@ static hn_type sample_pool(hn_rng *rng, hn_pool_params *p, pool *out)
 
 // ---- forward -------------------------------------------------------------------------------
 
+static hn_val no_params(hn_graph *g)
+{
+    return hn__graph_fail(g, hn_fail(HN_ERR_ARG, "pool: no parameters; a window is needed"));
+}
+
 hn_val hn_avg_pool(hn_graph *g, hn_val x, const hn_pool_params *params)
 {
-    return HN__EMIT(g, avg_pool, (&(attr){ .p = *params }), x);
+    return params ? HN__EMIT(g, avg_pool, (&(attr){ .p = *params }), x) : no_params(g);
 }
 
 hn_val hn_max_pool(hn_graph *g, hn_val x, const hn_pool_params *params)
 {
-    return HN__EMIT(g, max_pool, (&(attr){ .p = *params }), x);
+    return params ? HN__EMIT(g, max_pool, (&(attr){ .p = *params }), x) : no_params(g);
 }
 
 static hn_status infer(hn__inst *n)
@@ -225,7 +287,7 @@ static void ref(const hn__inst *n, const double *const in[], double *const out[]
 {
     const pool p = pool_of(n);
     for (int64_t i = 0; i < p.planes; i++)
-        f64_forward(&p, in[0] + i * p.size[0] * p.size[1], out[0] + i * p.out[0] * p.out[1]);
+        ref_forward(&p, in[0] + i * p.size[0] * p.size[1], out[0] + i * p.out[0] * p.out[1]);
 }
 
 static void host(const hn__inst *n, const hn__host *h)
@@ -322,7 +384,7 @@ static void ref_avg_grad(const hn__inst *n, const double *const in[], double *co
 {
     const pool p = pool_of_avg_grad(n);
     for (int64_t i = 0; i < p.planes; i++)
-        f64_backward(&p, NULL, in[0] + i * p.out[0] * p.out[1],
+        ref_backward(&p, NULL, in[0] + i * p.out[0] * p.out[1],
                      out[0] + i * p.size[0] * p.size[1]);
 }
 
@@ -390,7 +452,7 @@ static void ref_max_grad(const hn__inst *n, const double *const in[], double *co
     const int64_t nx = p.size[0] * p.size[1];
 
     for (int64_t i = 0; i < p.planes; i++)
-        f64_backward(&p, in[0] + i * nx, in[1] + i * p.out[0] * p.out[1], out[0] + i * nx);
+        ref_backward(&p, in[0] + i * nx, in[1] + i * p.out[0] * p.out[1], out[0] + i * nx);
 }
 
 static void host_max_grad(const hn__inst *n, const hn__host *h)
