@@ -20,7 +20,7 @@ typedef struct hn_tensors hn_tensors;
 typedef struct hn_tensor {
     const char *name;
     const char *file_dtype; // as the format calls it: "F32", "I64"
-    hn_dtype dtype;         // 0 where no hn_dtype is the same; such data is listed, not read
+    hn_dtype dtype;         // 0 where no hn_dtype is the same
     int rank;
     int64_t dim[HN_FILE_RANK]; // slowest first; a file may hold zeros
     const void *data;          // little-endian, row-major, of any alignment
@@ -52,8 +52,9 @@ HN_API const char *hn_tensors_metadata(const hn_tensors *t, const char *key);
 // The type that a graph gives the tensor. Errors: UNSUPPORTED for an element type without an
 // hn_dtype, more than HN_MAX_RANK dimensions, or a dimension of 0.
 HN_API hn_status hn_tensor_type(const hn_tensor *t, hn_type *out);
-// Copies all elements to dst, converted to `as`; dst holds as many elements as the tensor.
-// Errors: those of hn_tensor_type.
+// Copies all elements to dst, converted to `as`; dst holds as many elements as the tensor. Beside
+// the types of hn_dtype it reads F64, I64 and BOOL. Floats are rounded to the type; to i32 and u8
+// fractions are dropped. Errors: UNSUPPORTED for another type; FORMAT for a number outside i32 or u8.
 HN_API hn_status hn_tensor_read(const hn_tensor *t, hn_dtype as, void *dst);
 
 // Writes a safetensors file as a stream: the list first (name, dtype, rank and dim of each are

@@ -104,10 +104,9 @@ static hn_status describe(const hn__checkpoint *c, const char *name, json_t *lis
         s = hn__map_open(path, &m);
     hn__free(path);
     HN_TRY(s);
-    char hash[20];
-    snprintf(hash, sizeof hash, "%016" PRIx64, hn__hash(m.data, m.size, 0));
-    s = hn__json_append(list, json_pack("{s:s, s:I, s:s}", "name", name, "bytes",
-                                        (json_int_t)m.size, "hash", hash));
+    s = hn__json_append(list, json_pack("{s:s, s:I, s:o}", "name", name, "bytes",
+                                        (json_int_t)m.size, "hash",
+                                        hn__json_hash(hn__hash(m.data, m.size, 0))));
     hn__map_close(&m);
     return s;
 }
@@ -121,14 +120,8 @@ static hn_status write_json(const hn__checkpoint *c)
     hn_status s = root ? HN_OK : hn__nomem(0);
     for (size_t i = 0; s == HN_OK && i < json_array_size(c->files); i++)
         s = describe(c, json_string_value(json_array_get(c->files, i)), list);
-    uint64_t own;
     if (s == HN_OK)
-        s = hn__checkpoint_own_hash(root, &own);
-    if (s == HN_OK) {
-        char hash[20];
-        snprintf(hash, sizeof hash, "%016" PRIx64, own);
-        s = hn__json_set(root, "hash", json_string(hash));
-    }
+        s = hn__json_seal(root);
     char *path = s == HN_OK ? hn__path_join(c->tmp, "checkpoint.json") : NULL;
     if (s == HN_OK)
         s = path ? hn__json_save(path, root) : hn__nomem(0);

@@ -22,41 +22,13 @@ bool hn__checkpoint_is_plain(const char *name)
     return true;
 }
 
-hn_status hn__checkpoint_own_hash(const json_t *root, uint64_t *out)
-{
-    json_t *copy = json_copy((json_t *)(uintptr_t)root);
-    if (!copy)
-        return hn__nomem(0);
-    json_object_del(copy, "hash");
-    char *text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);
-    json_decref(copy);
-    if (!text)
-        return hn__nomem(0);
-    *out = hn__hash_string(text);
-    json_free_t release;
-    json_get_alloc_funcs(NULL, &release);
-    release(text);
-    return HN_OK;
-}
-
 // ---- checkpoint.json -------------------------------------------------------------------------
-
-static hn_status read_hash(const json_t *o, const char *where, uint64_t *out)
-{
-    const char *text;
-    HN_TRY(hn__json_string(o, where, "hash", &text));
-    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
-        return hn_fail(HN_ERR_FORMAT, "%s: \"hash\": not 16 hexadecimal digits", where);
-    *out = strtoull(text, NULL, 16);
-    return HN_OK;
-}
 
 static hn_status read_root(const json_t *root, const char *where, int64_t *step, int64_t *serial,
                            const json_t **files)
 {
     const char *format;
     int64_t version;
-    uint64_t want, have;
     HN_TRY(hn__json_string(root, where, "format", &format));
     if (strcmp(format, "hornito-checkpoint"))
         return hn_fail(HN_ERR_FORMAT, "%s: \"format\": not a checkpoint of hornito", where);
@@ -64,10 +36,7 @@ static hn_status read_root(const json_t *root, const char *where, int64_t *step,
     if (version != 1)
         return hn_fail(HN_ERR_UNSUPPORTED, "%s: version %" PRId64 ", this reads version 1", where,
                        version);
-    HN_TRY(read_hash(root, where, &want));
-    HN_TRY(hn__checkpoint_own_hash(root, &have));
-    if (want != have)
-        return hn_fail(HN_ERR_FORMAT, "%s: its checksum is wrong; the file is damaged", where);
+    HN_TRY(hn__json_check_seal(root, where));
     HN_TRY(hn__json_int(root, where, "step", 0, INT64_MAX, step));
     HN_TRY(hn__json_int(root, where, "serial", 0, INT64_MAX - 1, serial));
     return hn__json_array(root, where, "files", files);
@@ -94,7 +63,7 @@ hn_status hn__checkpoint_read(const void *json, size_t n, const char *name, int6
         if (s == HN_OK)
             s = hn__json_int(o, where, "bytes", 0, INT64_MAX, &n_bytes);
         if (s == HN_OK)
-            s = read_hash(o, where, &hash);
+            s = hn__json_get_hash(o, where, "hash", &hash);
         if (s == HN_OK && each)
             s = each(user, file, n_bytes, hash);
     }

@@ -22,7 +22,5 @@ void hn__found_free(hn__found_list *l);
 // Removes what writers that are no more left behind.
 hn_status hn__checkpoint_sweep(const char *dir);
 bool hn__checkpoint_is_plain(const char *name);
-// The hash of a checkpoint.json without its field "hash".
-hn_status hn__checkpoint_own_hash(const json_t *root, uint64_t *out);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/os.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 // jansson recurses, so the depth is bounded before it sees the text.
@@ -163,4 +164,56 @@ hn_status hn__json_append(json_t *a, json_t *v)
 json_t *hn__json_finite(double x)
 {
     return isfinite(x) ? json_real(x) : json_null();
+}
+
+// ---- checksums -------------------------------------------------------------------------------
+
+static hn_status own_hash(const json_t *o, uint64_t *out)
+{
+    json_t *copy = json_copy((json_t *)(uintptr_t)o);
+    if (!copy)
+        return hn__nomem(0);
+    json_object_del(copy, "hash");
+    char *text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    json_decref(copy);
+    if (!text)
+        return hn__nomem(0);
+    *out = hn__hash_string(text);
+    json_free_t release;
+    json_get_alloc_funcs(NULL, &release);
+    release(text);
+    return HN_OK;
+}
+
+json_t *hn__json_hash(uint64_t hash)
+{
+    return json_sprintf("%016" PRIx64, hash);
+}
+
+hn_status hn__json_get_hash(const json_t *o, const char *where, const char *key, uint64_t *out)
+{
+    const char *text;
+    *out = 0;
+    HN_TRY(hn__json_string(o, where, key, &text));
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return hn_fail(HN_ERR_FORMAT, "%s: \"%s\": not 16 hexadecimal digits", where, key);
+    *out = strtoull(text, NULL, 16);
+    return HN_OK;
+}
+
+hn_status hn__json_seal(json_t *o)
+{
+    uint64_t hash;
+    HN_TRY(own_hash(o, &hash));
+    return hn__json_set(o, "hash", hn__json_hash(hash));
+}
+
+hn_status hn__json_check_seal(const json_t *o, const char *where)
+{
+    uint64_t want = 0, have = 0;
+    HN_TRY(hn__json_get_hash(o, where, "hash", &want));
+    HN_TRY(own_hash(o, &have));
+    return want == have ? HN_OK
+                        : hn_fail(HN_ERR_FORMAT, "%s: its checksum is wrong; the file is damaged",
+                                  where);
 }

@@ -38,4 +38,13 @@ hn_status hn__json_append(json_t *a, json_t *v);
 // A number, or null where x is not finite, as JSON has no word for it.
 json_t *hn__json_finite(double x);
 
+
+// A checksum over an object, kept in its field "hash": over its other fields, however the file is
+// written. Set before saving. Errors of check: FORMAT where it is missing or wrong; NOMEM.
+hn_status hn__json_seal(json_t *o);
+hn_status hn__json_check_seal(const json_t *o, const char *where);
+// A hash as a field: 16 hexadecimal digits, as JSON numbers cannot hold one.
+json_t *hn__json_hash(uint64_t hash);
+hn_status hn__json_get_hash(const json_t *o, const char *where, const char *key, uint64_t *out);
+
 #endif

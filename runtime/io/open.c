@@ -15,7 +15,13 @@ static hn_status open_file(const char *path, hn_tensors **out)
     hn__map m;
     *out = NULL;
     HN_TRY(hn__map_open(path, &m));
-    hn_status s = hn__safetensors_read(m.data, m.size, path, out);
+    hn_status s;
+    if (ends_with(path, ".onnx"))
+        s = hn__onnx_read(m.data, m.size, path, out);
+    else if (ends_with(path, ".npy"))
+        s = hn__npy_read(m.data, m.size, path, out);
+    else
+        s = hn__safetensors_read(m.data, m.size, path, out);
     if (s == HN_OK)
         s = hn__tensors_keep(*out, &m);
     else

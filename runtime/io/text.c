@@ -93,6 +93,29 @@ static bool is_plain(const uint8_t *p, size_t n)
     return true;
 }
 
+// Combining marks, and one pair that composes, which Unicode has had since version 10. The
+// normaliser that tokenizer files are made for knows version 9 and leaves them where they stand.
+static const uint32_t later[][2] = {
+    { 0x7fd, 0x7fd },     { 0x898, 0x89f },     { 0x8ca, 0x8d3 },     { 0x9fe, 0x9fe },
+    { 0xc3c, 0xc3c },     { 0xd3b, 0xd3c },     { 0xeba, 0xeba },     { 0x1715, 0x1715 },
+    { 0x1abf, 0x1ace },   { 0x1df6, 0x1dfa },   { 0xa82c, 0xa82c },   { 0x10d24, 0x10d27 },
+    { 0x10eab, 0x10eac }, { 0x10efd, 0x10eff }, { 0x10f46, 0x10f50 }, { 0x10f82, 0x10f85 },
+    { 0x11070, 0x11070 }, { 0x1133b, 0x1133b }, { 0x1145e, 0x1145e }, { 0x11839, 0x1183a },
+    { 0x11930, 0x11930 }, { 0x11938, 0x11938 }, { 0x1193d, 0x1193e }, { 0x11943, 0x11943 },
+    { 0x119e0, 0x119e0 }, { 0x11a34, 0x11a34 }, { 0x11a47, 0x11a47 }, { 0x11a99, 0x11a99 },
+    { 0x11d42, 0x11d42 }, { 0x11d44, 0x11d45 }, { 0x11d97, 0x11d97 }, { 0x11f41, 0x11f42 },
+    { 0x16ff0, 0x16ff1 }, { 0x1e08f, 0x1e08f }, { 0x1e130, 0x1e136 }, { 0x1e2ae, 0x1e2ae },
+    { 0x1e2ec, 0x1e2ef }, { 0x1e4ec, 0x1e4ef },
+};
+
+static bool is_later(uint32_t c)
+{
+    for (size_t i = 0; i < sizeof later / sizeof *later && later[i][0] <= c; i++)
+        if (c <= later[i][1])
+            return true;
+    return false;
+}
+
 static utf8proc_ssize_t decompose(const uint8_t *p, size_t n, int32_t *out, size_t cap)
 {
     const utf8proc_option_t flags = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
@@ -100,8 +123,12 @@ static utf8proc_ssize_t decompose(const uint8_t *p, size_t n, int32_t *out, size
     int last = 0;
     for (size_t i = 0, len; i < n; i += len) {
         const int32_t c = (int32_t)hn__utf8_char(p + i, &len);
-        const utf8proc_ssize_t m = utf8proc_decompose_char(
-            c, out ? out + at : NULL, (utf8proc_ssize_t)(cap - at), flags, &last);
+        utf8proc_ssize_t m = 1;
+        if (!is_later((uint32_t)c))
+            m = utf8proc_decompose_char(c, out ? out + at : NULL, (utf8proc_ssize_t)(cap - at),
+                                        flags, &last);
+        else if (out)
+            out[at] = c;
         if (m < 0)
             return m;
         at += (size_t)m;
@@ -134,6 +161,25 @@ static void reorder(int32_t *c, int32_t *from, size_t n)
     }
 }
 
+// Puts n decomposed characters together, stretch by stretch between later marks; c has room for as
+// many again. Returns how many are left.
+static utf8proc_ssize_t compose(int32_t *c, utf8proc_ssize_t n)
+{
+    utf8proc_ssize_t k = 0;
+    for (utf8proc_ssize_t i = 0, end; i < n; i = end) {
+        for (end = i; end < n && !is_later((uint32_t)c[end]); end++)
+            ;
+        reorder(c + i, c + n, (size_t)(end - i));
+        const utf8proc_ssize_t m =
+            utf8proc_normalize_utf32(c + i, end - i, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        memmove(c + k, c + i, (size_t)m * sizeof *c);
+        k += m;
+        if (end < n)
+            c[k++] = c[end++];
+    }
+    return k;
+}
+
 hn_status hn__nfc(const uint8_t *p, size_t n, uint8_t **out, size_t *n_out)
 {
     *out = NULL;
@@ -147,9 +193,7 @@ hn_status hn__nfc(const uint8_t *p, size_t n, uint8_t **out, size_t *n_out)
     if (!c)
         return hn__nomem(2 * (size_t)m * sizeof *c);
     decompose(p, n, c, (size_t)m);
-    reorder(c, c + m, (size_t)m);
-    const utf8proc_ssize_t k =
-        utf8proc_normalize_utf32(c, m, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    const utf8proc_ssize_t k = compose(c, m);
     // In place from here: a character takes at most the 4 bytes of its number.
     size_t at = 0;
     for (utf8proc_ssize_t i = 0; i < k; i++)
