@@ -13,6 +13,11 @@
 
 #include "hornito/base.h"
 
+#define SIGMOID(x) DIV(K(1), ADD(K(1), EXP(NEG(x))))
+// The tanh form of GELU is x (1 + tanh(u)) / 2 = x / (1 + exp(-2 u)); 2 u with 2 sqrt(2/pi) = 1.59...
+#define GELU_2U(x)                                                                                \
+    MUL(MUL(K(1.5957691216057307118), x), ADD(K(1), MUL(K(0.044715), MUL(x, x))))
+
 // Of f32 or i32: the result has the operands' type. A NaN operand gives NaN.
 #define HN__FORMULAS_ANY(F)                                                                       \
     F(add, 2, ADD(x, y))                                                                          \
@@ -46,14 +51,20 @@
     F(sin, 1, SIN(x))                                                                             \
     F(cos, 1, COS(x))                                                                             \
     F(floor, 1, FLOOR(x))                                                                         \
-    F(sigmoid, 1, DIV(K(1), ADD(K(1), EXP(NEG(x)))))                                              \
+    F(sigmoid, 1, SIGMOID(x))                                                                     \
     F(relu, 1, PICK(LT(x, K(0)), K(0), x))                                                        \
     F(leaky_relu, 1, PICK(LT(x, K(0)), MUL(A0, x), x))                                            \
     F(silu, 1, DIV(x, ADD(K(1), EXP(NEG(x)))))                                                    \
+    F(silu_grad, 1, MUL(SIGMOID(x), ADD(K(1), MUL(x, SIGMOID(NEG(x))))))                          \
     F(gelu, 1, MUL(x, CDF(x)))                                                                    \
-    F(gelu_tanh, 1, /* (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)) */                                  \
-      DIV(x, ADD(K(1), EXP(MUL(MUL(K(-1.5957691216057307118), x),                                 \
-                               ADD(K(1), MUL(K(0.044715), MUL(x, x))))))))                        \
+    F(gelu_grad, 1,                                                                               \
+      ADD(CDF(x), MUL(MUL(K(0.39894228040143267794), x), EXP(MUL(K(-0.5), MUL(x, x))))))          \
+    F(gelu_tanh, 1, DIV(x, ADD(K(1), EXP(NEG(GELU_2U(x))))))                                      \
+    F(gelu_tanh_grad, 1,                                                                          \
+      MUL(SIGMOID(GELU_2U(x)),                                                                    \
+          ADD(K(1), MUL(SIGMOID(NEG(GELU_2U(x))),                                                 \
+                        MUL(x, ADD(K(1.5957691216057307118),                                      \
+                                   MUL(K(0.21406444881780073636), MUL(x, x))))))))                \
     F(clamp, 1, PICK(LT(x, A0), A0, PICK(LT(A1, x), A1, x)))                                      \
     F(affine, 1, ADD(MUL(A0, x), A1))
 
