@@ -362,8 +362,26 @@ static void check_grid(void **state)
 
 // ---- time ----------------------------------------------------------------------------------
 
+// The longest submission, each at its best of some runs: other programs only ever add.
+static double longest_ms(hn__stream *s, int n_runs)
+{
+    const int n = hn__vk_stream_submits(s);
+    double *best = malloc((size_t)n * sizeof *best), *ms = malloc((size_t)n * sizeof *ms);
+    double longest = 0;
+    for (int run = 0; run < n_runs; run++) {
+        CHECK_OK(hn__vk_stream_submit_ms(s, ms, n));
+        for (int i = 0; i < n; i++)
+            best[i] = run == 0 || ms[i] < best[i] ? ms[i] : best[i];
+    }
+    for (int i = 0; i < n; i++)
+        longest = best[i] > longest ? best[i] : longest;
+    free(best);
+    free(ms);
+    return longest;
+}
+
 // One dispatch that is longer than the limit of 15 ms: it is split, and every workgroup still runs
-// once. The longest submission may be 5 times the limit, as other programs run too.
+// once a run.
 static void check_bounded(void **state)
 {
     (void)state;
@@ -378,26 +396,18 @@ static void check_bounded(void **state)
     hn__stream *s;
     CHECK_OK(d->fn->kernel_get(d, &desc, &k));
     CHECK_OK(hn_buffer_create(d, 4 * (int64_t)n, &b));
-    hn__cmd c = test_count_cmd(k, b, n, 1 << 19);
+    hn__cmd c = test_count_cmd(k, b, n, 1 << 18);
     c.flop = 1; // the guess is far too low: only measuring finds out
     CHECK_OK(d->fn->stream_create(d, &c, 1, &s));
     const uint64_t begin = hn__now_ns();
     CHECK_OK(d->fn->stream_run(s));
-    const double first_ms = (double)(hn__now_ns() - begin) * 1e-6;
-    // Wall time has what else runs on the machine in it: the quietest of some runs counts.
-    double longest = INFINITY;
-    int n_submits, n_runs = 1;
-    for (; n_runs < 10 && longest >= 75; n_runs++) {
-        double ms;
-        CHECK_OK(hn__vk_stream_longest_ms(s, &ms, &n_submits));
-        longest = ms < longest ? ms : longest;
-    }
+    const double first_ms = (double)(hn__now_ns() - begin) * 1e-6, longest = longest_ms(s, 4);
+    const int n_submits = hn__vk_stream_submits(s);
     print_message("one dispatch of %.0f ms: %d submissions, the longest %.1f ms\n", first_ms,
                   n_submits, longest);
     CHECK(first_ms < 15 || n_submits > 1, "not split");
-    CHECK(longest < 75, "a submission of %.1f ms", longest);
-    CHECK_OK(d->fn->stream_run(s));
-    check_counts(b, n, (uint32_t)n_runs + 1);
+    CHECK(longest < 45, "a submission of %.1f ms", longest);
+    check_counts(b, n, 5);
     d->fn->stream_destroy(s);
     hn_buffer_destroy(&b);
     test_device_close(&d);
@@ -434,15 +444,20 @@ static void check_time(void **state)
     hn__kernel *k;
     hn_buffer *b;
     hn__stream *s;
-    double ns[2];
+    double ns[2], best[2] = { 1e18, 1e18 };
     CHECK_OK(d->fn->kernel_get(d, &desc, &k));
     CHECK_OK(hn_buffer_create(d, 400, &b));
     const hn__cmd c[2] = { test_count_cmd(k, b, 100, 10), test_count_cmd(k, b, 100, 100000) };
     CHECK_OK(d->fn->stream_create(d, c, 2, &s));
     if (d->info.features & HN_FEATURE_TIMESTAMPS) {
         CHECK_OK(d->fn->stream_run(s));
-        CHECK_OK(d->fn->stream_time(s, ns, 2));
-        CHECK(ns[0] > 0 && ns[1] > 4 * ns[0] && ns[1] < 10e9, "times %g and %g ns", ns[0], ns[1]);
+        for (int i = 0; i < 10; i++) { // each at its best: other programs only ever add
+            CHECK_OK(d->fn->stream_time(s, ns, 2));
+            for (int j = 0; j < 2; j++)
+                best[j] = ns[j] < best[j] ? ns[j] : best[j];
+        }
+        CHECK(best[0] > 0 && best[1] > 4 * best[0] && best[1] < 10e9, "times %g and %g ns", best[0],
+              best[1]);
     } else {
         CHECK_FAILS(d->fn->stream_time(s, ns, 2), HN_ERR_UNSUPPORTED);
     }

@@ -214,13 +214,13 @@ static hn_status submit_all(hn__stream *s, const hn__vk_recording *r, int first,
     return st;
 }
 
-// Submits one at a time: wall nanoseconds of each.
-static hn_status submit_each(hn__stream *s, const hn__vk_recording *r, double *out_ns)
+// Submits one at a time: wall milliseconds of each.
+static hn_status submit_each(hn__stream *s, const hn__vk_recording *r, double *out_ms)
 {
     for (int i = 0; i < r->n; i++) {
         const uint64_t begin = hn__now_ns();
         HN_TRY(submit_all(s, r, i, i + 1));
-        out_ns[i] = (double)(hn__now_ns() - begin);
+        out_ms[i] = (double)(hn__now_ns() - begin) * 1e-6;
     }
     return HN_OK;
 }
@@ -239,7 +239,7 @@ static hn_status run_by_wall(hn__stream *s, double *out_ns)
         for (; end < s->parts.n && !s->parts.item[end].cut; end++)
             sum += s->parts.item[end].ns;
         for (cut++; i < end; i++)
-            out_ns[s->parts.item[i].cmd] += wall[cut] * s->parts.item[i].ns / sum;
+            out_ns[s->parts.item[i].cmd] += wall[cut] * 1e6 * s->parts.item[i].ns / sum;
     }
     hn__free(wall);
     return st;
@@ -311,24 +311,18 @@ hn_status hn__vk_stream_time(hn__stream *s, double *out_ns, int64_t n)
     return run_timed(s, out_ns);
 }
 
-hn_status hn__vk_stream_longest_ms(hn__stream *s, double *out_ms, int *out_n)
+hn_status hn__vk_stream_submit_ms(hn__stream *s, double *out_ms, int n)
 {
-    *out_ms = 0;
-    *out_n = 0;
     HN_TRY(hn__vk_alive(s->dev));
-    if (!s->n)
-        return HN_OK;
-    if (!s->measured)
-        HN_TRY(first_run(s));
-    double *ns = hn__calloc((size_t)s->plain.n, sizeof *ns);
-    if (!ns)
-        return hn__nomem((size_t)s->plain.n * sizeof *ns);
-    const hn_status st = submit_each(s, &s->plain, ns);
-    for (int i = 0; i < s->plain.n; i++)
-        *out_ms = ns[i] * 1e-6 > *out_ms ? ns[i] * 1e-6 : *out_ms;
-    *out_n = s->plain.n;
-    hn__free(ns);
-    return st;
+    if (n != s->plain.n)
+        return hn_fail(HN_ERR_ARG, "room for %d times, the stream has %d submissions", n,
+                       s->plain.n);
+    return submit_each(s, &s->plain, out_ms);
+}
+
+int hn__vk_stream_submits(const hn__stream *s)
+{
+    return s->plain.n;
 }
 
 int hn__vk_stream_barriers(const hn__stream *s)

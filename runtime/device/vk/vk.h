@@ -202,10 +202,12 @@ hn_status hn__vk_stream_create(hn_device *d, const hn__cmd *cmds, int64_t n, hn_
 void hn__vk_stream_destroy(hn__stream *s);
 hn_status hn__vk_stream_run(hn__stream *s);
 hn_status hn__vk_stream_time(hn__stream *s, double *out_ns, int64_t n);
-// Runs once, waiting for each submission: the longest one's wall time, and how many there are.
-hn_status hn__vk_stream_longest_ms(hn__stream *s, double *out_ms, int *out_n);
-// Barriers of the recording that runs are made of.
+// Submissions and barriers of the recording that runs are made of; 0 before the first run.
+int hn__vk_stream_submits(const hn__stream *s);
 int hn__vk_stream_barriers(const hn__stream *s);
+// Runs once, waiting for each submission: wall milliseconds of each. ARG where n is not their
+// number.
+hn_status hn__vk_stream_submit_ms(hn__stream *s, double *out_ms, int n);
 
 // Writes a barrier into a command buffer; nothing where b asks for none.
 void hn__vk_barrier(const hn__vk *d, VkCommandBuffer cb, const hn__barrier *b);
