@@ -80,59 +80,69 @@ const char *hn__type_text(const hn_type *t, char *buf, size_t n)
     return buf;
 }
 
-static uint32_t bits_of(float x)
+HN__INLINE uint32_t bits_of(float x)
 {
     uint32_t u;
     memcpy(&u, &x, sizeof u);
     return u;
 }
 
-static float of_bits(uint32_t u)
+HN__INLINE float of_bits(uint32_t u)
 {
     float x;
     memcpy(&x, &u, sizeof x);
     return x;
 }
 
-uint16_t hn__f32_to_f16(float x)
+// The four conversions have no branches, so that loops over them become vector code.
+HN__INLINE uint16_t f16_of(float x)
 {
     const uint32_t u = bits_of(x), sign = u >> 16 & 0x8000, mag = u & 0x7fffffff;
+    const uint32_t normal = (mag - 0x38000000 + 0xfff + (mag >> 13 & 1)) >> 13;
+    const uint32_t small = bits_of(of_bits(mag) + 0.5f) - 0x3f000000; // the addition rounds
+    uint32_t r = mag < 0x38800000 ? small : normal;
+    r = mag >= 0x477ff000 ? 0x7c00 : r; // rounds above the largest finite value
+    r = mag > 0x7f800000 ? 0x7e00 : r;  // NaN
+    return (uint16_t)(sign | r);
+}
 
-    if (mag > 0x7f800000) // NaN
-        return (uint16_t)(sign | 0x7e00);
-    if (mag >= 0x477ff000) // rounds above the largest finite value
-        return (uint16_t)(sign | 0x7c00);
-    if (mag < 0x38800000) { // subnormal: let the addition round
-        const float m = of_bits(mag) + 0.5f;
-        return (uint16_t)(sign | (bits_of(m) - 0x3f000000));
-    }
-    return (uint16_t)(sign | ((mag - 0x38000000 + 0xfff + (mag >> 13 & 1)) >> 13));
+HN__INLINE float of_f16(uint16_t h)
+{
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31, man = h & 0x3ff;
+    const uint32_t normal = (exp + (exp == 31 ? 224 : 112)) << 23 | man << 13;
+    const uint32_t small = bits_of((float)(int32_t)man * 0x1p-24f);
+    return of_bits(sign | (exp ? normal : small));
+}
+
+HN__INLINE uint16_t bf16_of(float x)
+{
+    const uint32_t u = bits_of(x), nan = u >> 16 | 0x40, rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
+    return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
+}
+
+HN__INLINE float of_bf16(uint16_t h)
+{
+    return of_bits((uint32_t)h << 16);
+}
+
+uint16_t hn__f32_to_f16(float x)
+{
+    return f16_of(x);
 }
 
 float hn__f16_to_f32(uint16_t h)
 {
-    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31, man = h & 0x3ff;
-
-    if (exp == 31)
-        return of_bits(sign | 0x7f800000 | man << 13);
-    if (exp)
-        return of_bits(sign | (exp + 112) << 23 | man << 13);
-    const float m = (float)man * 0x1p-24f;
-    return sign ? -m : m;
+    return of_f16(h);
 }
 
 uint16_t hn__f32_to_bf16(float x)
 {
-    const uint32_t u = bits_of(x);
-
-    if ((u & 0x7fffffff) > 0x7f800000)
-        return (uint16_t)(u >> 16 | 0x40);
-    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+    return bf16_of(x);
 }
 
 float hn__bf16_to_f32(uint16_t h)
 {
-    return of_bits((uint32_t)h << 16);
+    return of_bf16(h);
 }
 
 static double saturate(double x, double lo, double hi)
@@ -144,8 +154,8 @@ static double saturate(double x, double lo, double hi)
 #define CONVERT(real)                                                                             \
     switch (t) {                                                                                  \
     case HN_F32: LOOP(float, (real)s[i]);                                                         \
-    case HN_F16: LOOP(uint16_t, (real)hn__f16_to_f32(s[i]));                                      \
-    case HN_BF16: LOOP(uint16_t, (real)hn__bf16_to_f32(s[i]));                                    \
+    case HN_F16: LOOP(uint16_t, (real)of_f16(s[i]));                                      \
+    case HN_BF16: LOOP(uint16_t, (real)of_bf16(s[i]));                                    \
     case HN_I32: LOOP(int32_t, (real)s[i]);                                                       \
     case HN_U8: LOOP(uint8_t, (real)s[i]);                                                        \
     case HN_DTYPE_COUNT: break;                                                                   \
@@ -161,7 +171,7 @@ void hn__to_f64(hn_dtype t, const void *src, double *dst, int64_t n)
     CONVERT(double)
 }
 
-void hn__to_f32(hn_dtype t, const void *src, float *dst, int64_t n)
+HN__HOT void hn__to_f32(hn_dtype t, const void *src, float *dst, int64_t n)
 {
     CONVERT(float)
 }
@@ -175,8 +185,8 @@ void hn__to_f32(hn_dtype t, const void *src, float *dst, int64_t n)
 #define UNCONVERT                                                                                 \
     switch (t) {                                                                                  \
     case HN_F32: LOOP(float, (float)src[i]);                                                      \
-    case HN_F16: LOOP(uint16_t, hn__f32_to_f16((float)src[i]));                                   \
-    case HN_BF16: LOOP(uint16_t, hn__f32_to_bf16((float)src[i]));                                 \
+    case HN_F16: LOOP(uint16_t, f16_of((float)src[i]));                                   \
+    case HN_BF16: LOOP(uint16_t, bf16_of((float)src[i]));                                 \
     case HN_I32: LOOP(int32_t, (int32_t)saturate((double)src[i], INT32_MIN, INT32_MAX));          \
     case HN_U8: LOOP(uint8_t, (uint8_t)saturate((double)src[i], 0, 255));                         \
     case HN_DTYPE_COUNT: break;                                                                   \
@@ -187,7 +197,7 @@ void hn__from_f64(hn_dtype t, const double *src, void *dst, int64_t n)
     UNCONVERT
 }
 
-void hn__from_f32(hn_dtype t, const float *src, void *dst, int64_t n)
+HN__HOT void hn__from_f32(hn_dtype t, const float *src, void *dst, int64_t n)
 {
     UNCONVERT
 }
