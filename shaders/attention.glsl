@@ -22,7 +22,7 @@ uint key_at(uint b, uint h, uint j)
 // Query i sees the keys [0, this); `n` is the batch's number of keys.
 uint key_limit(uint i, int n_keys)
 {
-    const int n = clamp(n_keys, 0, int(p.tk)), at = int(i) + n - int(p.tq);
+    const int n = clamp(n_keys, 0, int(p.tk)), at = int(i) + n_keys - int(p.tq);
     const int end = p.block != 0u ? (at / int(p.block) + 1) * int(p.block) : at + 1;
     return uint(p.causal == 0u ? n : at < 0 ? 0 : min(end, n));
 }

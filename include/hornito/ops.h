@@ -146,7 +146,9 @@ HN_API hn_val hn_cross_entropy(hn_graph *g, hn_val logits, hn_val targets);
 
 // Rotary positions (Su et al. 2021, arXiv 2104.09864, eq. 34), pairs (i, i + dim/2) or, with
 // `neighbours`, (2i, 2i + 1), on the first `dim` elements of each head; the angle of pair i at
-// position p is p * base^(-2i/dim).   x: [B, T, H, D]   positions: i32 [T]   dim even, <= D.
+// position p is p * base^(-2i/dim).   x: [B, T, H, D]   positions: i32 [T], 0 to 524,287   dim even,
+// <= D and <= HN_MAX_ROPE. The angles have the accuracy of f32 at every position.
+#define HN_MAX_ROPE 512
 typedef struct hn_rope_params {
     int dim;    // 0: D
     float base; // 0: 10000
@@ -158,7 +160,8 @@ typedef struct hn_attention_params {
     bool causal;   // query i sees keys j <= i + n_keys - Tq
     int block;     // > 0: also every key of its own block of this many positions (block-causal)
     float scale;   // of q.k; 0: 1 / sqrt(D)
-    hn_val n_keys; // i32 [B]: keys j < n_keys[b] are seen (padding; the filled part of a cache);
+    hn_val n_keys; // i32 [B]: keys j < n_keys[b] are seen (padding; the filled part of a cache); above
+                   // Tk, the queries stand past the end and see all keys;
                    // {0}: all Tk
 } hn_attention_params;
 // softmax(scale q k^T, masked) v, never storing [Tq, Tk] in memory of the device (Dao 2023, arXiv 2307.08691).
