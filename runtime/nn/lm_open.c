@@ -1,5 +1,6 @@
 // Opening a language model: a folder of config.json, weights and tokenizer.
 #include "base/os.h"
+#include "io/checkpoint.h"
 #include "io/json.h"
 #include "nn/lm.h"
 
@@ -117,6 +118,23 @@ static hn_status load_folder(hn_lm *m, const char *dir)
     return s;
 }
 
+// A training folder's newest good checkpoint, or the folder itself.
+static hn_status load(hn_lm *m, const char *path)
+{
+    char *config = hn__path_join(path, "config.json"), *newest;
+    int64_t step;
+    if (!config)
+        return hn__nomem(strlen(path));
+    const bool plain = hn__exists(config);
+    hn__free(config);
+    if (plain)
+        return load_folder(m, path);
+    HN_TRY(hn__checkpoint_latest(path, &newest, &step));
+    const hn_status s = load_folder(m, newest);
+    hn__free(newest);
+    return s;
+}
+
 hn_status hn_lm_open(hn_device *d, const char *path, hn_lm **out)
 {
     *out = NULL;
@@ -127,7 +145,7 @@ hn_status hn_lm_open(hn_device *d, const char *path, hn_lm **out)
     m->start = m->end = -1;
     hn_status s = hn_weights_create(d, &m->weights);
     if (s == HN_OK)
-        s = load_folder(m, path);
+        s = load(m, path);
     if (s)
         hn_lm_close(&m);
     *out = m;
