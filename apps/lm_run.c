@@ -1,0 +1,238 @@
+// hornito lm generate, lm eval, lm compare: using a trained model.
+#include "app.h"
+#include "json.h"
+#include "progress.h"
+
+#include "base/os.h"
+#include "hornito/lm.h"
+#include "io/text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static hn_status open_model(const char *path, const app_device_options *o, hn_device **dev, hn_lm **m)
+{
+    *m = NULL;
+    HN_TRY(app_open_device(o, dev));
+    return hn_lm_open(*dev, path, m);
+}
+
+// ---- generate ------------------------------------------------------------------------------
+
+static bool print_bytes(void *user, const void *bytes, size_t n)
+{
+    bool *broken = user;
+    *broken = fwrite(bytes, 1, n, stdout) != n || fflush(stdout);
+    return !*broken && !app_interrupted();
+}
+
+static int generate(const char *path, const char *prompt, const hn_sample_params *p, const app_device_options *o)
+{
+    hn_device *dev = NULL;
+    hn_lm *m = NULL;
+    int64_t made = 0;
+    bool broken = false;
+
+    if (!path || !prompt)
+        return app_usage("--model and --prompt are needed");
+    if (p->n_tokens < 1)
+        return app_usage("--tokens %lld: at least 1", (long long)p->n_tokens);
+    hn_status s = open_model(path, o, &dev, &m);
+    app_catch_interrupts();
+    const uint64_t start = hn__now_ns();
+    if (s == HN_OK)
+        s = hn_lm_generate(m, prompt, strlen(prompt), p, print_bytes, &broken, &made);
+    if (s == HN_OK) {
+        printf("\n");
+        hn__log(HN_LOG_INFO, "%lld tokens in %.2f s", (long long)made, (double)(hn__now_ns() - start) / 1e9);
+    }
+    int rc = app_fail(s);
+    if (rc == 0 && broken)
+        rc = app_error("cannot write to standard output");
+    hn_lm_close(&m);
+    return app_close_device(&dev, rc);
+}
+
+int app_lm_generate(int argc, const char **argv)
+{
+    app_device_options dev = { 0 };
+    char *model = NULL, *prompt = NULL;
+    int tokens = 100, top_k = 0, ignore_end = 0;
+    double temperature = 0.8, top_p = 0;
+    long long seed = 1;
+    const struct poptOption table[] = {
+        { "model", 'm', POPT_ARG_STRING, &model, 0, "folder of a checkpoint or of a run", "DIR" },
+        { "prompt", 'p', POPT_ARG_STRING, &prompt, 0, "the text to go on with; may be empty", "TEXT" },
+        { "tokens", 'n', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &tokens, 0, "at most", "N" },
+        { "temperature", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &temperature, 0, "0: the likeliest always", "X" },
+        { "top-k", 0, POPT_ARG_INT, &top_k, 0, "choose among the K likeliest (0: all)", "K" },
+        { "top-p", 0, POPT_ARG_DOUBLE, &top_p, 0, "choose among the likeliest with this much probability", "P" },
+        { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &seed, 0, "of the choices", "N" },
+        { "ignore-eos", 0, POPT_ARG_NONE, &ignore_end, 0, "go on after the end token", NULL },
+        APP_DEVICE_OPTIONS(dev),
+        APP_COMMON_OPTIONS,
+    };
+    app_args args;
+    int rc = app_begin(argc, argv, table, &args);
+    const hn_sample_params p = { .temperature = (float)temperature, .top_k = top_k, .top_p = (float)top_p,
+                                 .seed = (uint64_t)seed, .n_tokens = tokens, .ignore_end = ignore_end };
+    if (rc < 0)
+        rc = args.n_rest ? app_usage("'%s' is not expected", args.rest[0]) : generate(model, prompt, &p, &dev);
+    return app_end(&args, rc);
+}
+
+// ---- eval ----------------------------------------------------------------------------------
+
+static void show_progress(void *user, int64_t done, int64_t all)
+{
+    progress *bar = user;
+    if (!bar->what)
+        progress_begin(bar, "eval", all, 0, 1, "tokens");
+    progress_update(bar, done, NULL);
+}
+
+static int print_score(const hn_score *r, bool json)
+{
+    const double bits = r->nats / log(2) / (double)r->bytes, nats = r->nats / (double)r->tokens;
+
+    if (json) {
+        json_t *o = app_json_object();
+        app_json_set(o, "perplexity", app_json_number(exp(nats)));
+        app_json_set(o, "bits_per_byte", app_json_number(bits));
+        app_json_set(o, "nats_per_token", app_json_number(nats));
+        app_json_set(o, "tokens", app_json_int(r->tokens));
+        app_json_set(o, "bytes", app_json_int(r->bytes));
+        return app_json_write(o, "-");
+    }
+    printf("%.4f bits per byte, perplexity %.3f, %lld tokens, %lld bytes\n", bits, exp(nats), (long long)r->tokens,
+           (long long)r->bytes);
+    return APP_DONE;
+}
+
+static int eval(const char *path, const char *file, hn_score_params p, const app_device_options *o, bool json)
+{
+    hn_device *dev = NULL;
+    hn_lm *m = NULL;
+    hn__map text = { 0 };
+    hn_score r;
+    progress bar = { 0 };
+
+    if (!path || !file)
+        return app_usage("--model and a text file are needed");
+    hn_status s = hn__text_open(file, &text);
+    if (s == HN_OK)
+        s = open_model(path, o, &dev, &m);
+    p.progress = show_progress;
+    p.user = &bar;
+    if (s == HN_OK)
+        s = hn_context(hn_lm_score(m, text.data, text.size, &p, &r), "'%s'", file);
+    if (bar.what)
+        progress_end(&bar);
+    const int rc = s ? app_fail(s) : print_score(&r, json);
+    hn_lm_close(&m);
+    hn__map_close(&text);
+    return app_close_device(&dev, rc);
+}
+
+int app_lm_eval(int argc, const char **argv)
+{
+    app_device_options dev = { 0 };
+    char *model = NULL;
+    int context = 0, stride = 0, batch = 8, json = 0;
+    const struct poptOption table[] = {
+        { "model", 'm', POPT_ARG_STRING, &model, 0, "folder of a checkpoint or of a run", "DIR" },
+        { "context", 0, POPT_ARG_INT, &context, 0, "tokens of a window (0: the model's)", "N" },
+        { "stride", 0, POPT_ARG_INT, &stride, 0, "tokens scored of each window but the first (0: all)", "N" },
+        { "batch", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &batch, 0, "windows at a time", "N" },
+        { "json", 0, POPT_ARG_NONE, &json, 0, "one JSON object", NULL },
+        APP_DEVICE_OPTIONS(dev),
+        APP_COMMON_OPTIONS,
+    };
+    app_args args;
+    int rc = app_begin(argc, argv, table, &args);
+    if (rc < 0 && args.n_rest > 1)
+        rc = app_usage("one text file, not %d", args.n_rest);
+    if (rc < 0)
+        rc = eval(model, args.n_rest ? args.rest[0] : NULL,
+                  (hn_score_params){ .window = context, .stride = stride, .batch = batch }, &dev, json);
+    return app_end(&args, rc);
+}
+
+// ---- compare -------------------------------------------------------------------------------
+
+static hn_status logits_on(const char *path, const app_device_options *o, const char *prompt, float **out, int64_t *n,
+                           char name[256])
+{
+    hn_device *dev = NULL;
+    hn_lm *m = NULL;
+    hn_ids ids = { 0 };
+    hn_status s = open_model(path, o, &dev, &m);
+
+    if (s == HN_OK)
+        s = hn_tokenizer_encode(hn_lm_get_tokenizer(m), prompt, strlen(prompt), 0, &ids);
+    if (s == HN_OK) {
+        *n = hn_lm_get_config(m)->vocab;
+        snprintf(name, 256, "%s", hn_device_get_info(dev)->name);
+        *out = hn__calloc((size_t)*n, sizeof **out);
+        s = *out ? hn_lm_next_logits(m, ids.id, ids.n, *out) : hn__nomem((size_t)*n * sizeof **out);
+    }
+    hn_ids_free(&ids);
+    hn_lm_close(&m);
+    if (app_close_device(&dev, 0) && s == HN_OK)
+        s = hn_fail(HN_ERR_DEVICE, "the validation layer had something to say");
+    return s;
+}
+
+static int compare(const char *path, const char *prompt, const app_device_options *a, const char *with, double tolerance)
+{
+    app_device_options b = *a;
+    float *x = NULL, *y = NULL;
+    char name_a[256] = "", name_b[256] = "";
+    int64_t n = 0;
+
+    if (!path || !prompt)
+        return app_usage("--model and --prompt are needed");
+    b.spec = (char *)(uintptr_t)(with ? with : "ref");
+    hn_status s = logits_on(path, a, prompt, &x, &n, name_a);
+    if (s == HN_OK)
+        s = logits_on(path, &b, prompt, &y, &n, name_b);
+    int rc = app_fail(s);
+    if (s == HN_OK) {
+        double most = 0, largest = 0;
+        for (int64_t i = 0; i < n; i++) {
+            const double off = fabs((double)x[i] - (double)y[i]);
+            most = off <= most ? most : off; // a NaN is kept
+            largest = fabs((double)y[i]) > largest ? fabs((double)y[i]) : largest;
+        }
+        printf("%lld logits on %s and on %s: largest difference %.3g (largest logit %.3g)\n", (long long)n, name_a,
+               name_b, most, largest);
+        if (!(most <= tolerance * (1 + largest)))
+            rc = app_error("the devices disagree: %.3g is above %.3g", most, tolerance * (1 + largest));
+    }
+    hn__free(x);
+    hn__free(y);
+    return rc;
+}
+
+int app_lm_compare(int argc, const char **argv)
+{
+    app_device_options dev = { 0 };
+    char *model = NULL, *prompt = NULL, *with = NULL;
+    double tolerance = 1e-3;
+    const struct poptOption table[] = {
+        { "model", 'm', POPT_ARG_STRING, &model, 0, "folder of a checkpoint or of a run", "DIR" },
+        { "prompt", 'p', POPT_ARG_STRING, &prompt, 0, "the text after which logits are compared", "TEXT" },
+        { "with", 0, POPT_ARG_STRING, &with, 0, "the other device (default ref)", "SPEC" },
+        { "tolerance", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &tolerance, 0,
+          "of the difference, relative to 1 + the largest logit", "X" },
+        APP_DEVICE_OPTIONS(dev),
+        APP_COMMON_OPTIONS,
+    };
+    app_args args;
+    int rc = app_begin(argc, argv, table, &args);
+    if (rc < 0)
+        rc = args.n_rest ? app_usage("'%s' is not expected", args.rest[0]) : compare(model, prompt, &dev, with, tolerance);
+    return app_end(&args, rc);
+}
