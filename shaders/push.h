@@ -72,6 +72,7 @@ struct attention_push {
     uint causal, block, has_n_keys, has_dlse;
     float scale;
 };
+struct nearest_code_push { HN_PUSH_GRID uint rows, k, d, n_parts, per_part; };
 
 #ifndef GL_core_profile
 #undef uint

@@ -138,7 +138,7 @@ HN_API hn_val hn_layer_norm(hn_graph *g, hn_val x, hn_val w, hn_val b, float eps
 // Along the last dimension.
 HN_API hn_val hn_softmax(hn_graph *g, hn_val x);
 HN_API hn_val hn_log_softmax(hn_graph *g, hn_val x);
-// Per row: log(sum(exp(logits))) - logits[target], f32 [rows]; 0 where the target is outside
+// Per row: log(sum(exp(logits))) - logits[target], f32 of the targets' shape; 0 where the target is outside
 // [0, cols) (such as -1: masked). logits: float [..., cols]   targets: i32 [...]
 HN_API hn_val hn_cross_entropy(hn_graph *g, hn_val logits, hn_val targets);
 
@@ -217,9 +217,10 @@ typedef struct hn_nearest {
     hn_val index;         // i32 [...]: nearest row of the codebook, the first of equals
     hn_val distance;      // f32 [...]: squared Euclidean distance to it
     hn_val second;        // i32 [...]: second nearest, -1 where K is 1
-    hn_val second_distance;
+    hn_val second_distance; // 0 where K is 1
 } hn_nearest;
-// x: float [..., d]   codes: float [K, d]. No gradient.
+// x: float [..., d]   codes: float [K, d]. No gradient. Candidates are ordered by
+// x.c - |c|^2 / 2 in f32; the distances are sums of squared differences.
 HN_API hn_nearest hn_nearest_code(hn_graph *g, hn_val x, hn_val codes);
 
 // ---- random --------------------------------------------------------------------------------

@@ -79,6 +79,7 @@ typedef struct hn__sample {
     hn_dtype type; // under test; set before
     struct {
         double lo, hi;
+        double step;   // > 0: multiples of it only, so that sums are exact and ties common
         bool distinct; // no two elements of a row are close: for max, top-k, nearest
     } range[HN__MAX_IN];
 } hn__sample;

@@ -5,7 +5,6 @@
 #include "ops/gemm.h"
 #include "ops/rows.h"
 
-#include <string.h>
 
 hn_val hn_attention(hn_graph *g, hn_val q, hn_val k, hn_val v, const hn_attention_params *params)
 {
@@ -226,15 +225,10 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
         din[i] = hn__out(dq, i);
 }
 
-int64_t hn__attention_tile(const hn_device_info *device)
-{
-    return !strcmp(device->type, "software") && device->subgroup_size >= 8 ? 8 : 4;
-}
-
 static void launch(const hn__inst *n, hn__launch *l)
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
-    const int64_t tile = hn__attention_tile(l->device), n_threads = a.batch * a.heads * ((a.tq + tile - 1) / tile);
+    const int64_t tile = hn__register_tile(l->device), n_threads = a.batch * a.heads * ((a.tq + tile - 1) / tile);
     hn__dispatch *d = hn__add_dispatch(l, n, "attention");
 
     l->n_tmp = 1;

@@ -37,9 +37,6 @@ static inline int64_t hn__attention_limit(const hn__attention_dims *a, int64_t i
     return !a->causal ? n : at < 0 ? 0 : end < n ? end : n;
 }
 
-// Queries, and keys, that a thread of a shader handles together.
-int64_t hn__attention_tile(const hn_device_info *device);
-
 // Queries of a host task: their scores against all keys stay in cache.
 enum { HN__ATTENTION_ROWS = 64 };
 

@@ -215,7 +215,7 @@ static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem
              .causal = (uint32_t)a.causal, .block = (uint32_t)a.block, .has_n_keys = (uint32_t)at->has_n_keys,
              .has_dlse = (uint32_t)at->has_dlse, .scale = a.scale);
     d->spec[0] = 32;
-    d->spec[d->n_spec++] = (uint32_t)hn__attention_tile(l->device);
+    d->spec[d->n_spec++] = (uint32_t)hn__register_tile(l->device);
     d->flop = 8.0 * (double)(a.batch * a.heads * a.tq) * (double)(a.tk * a.d);
     hn__threads(d, n_threads);
     return d;
@@ -226,7 +226,7 @@ static void launch(const hn__inst *n, hn__launch *l)
 {
     const hn__attention_attr *at = n->attr;
     const hn__attention_dims a = hn__attention_dims_of(n);
-    const int64_t size = hn__attention_tile(l->device);
+    const int64_t size = hn__register_tile(l->device);
     const int64_t queries = a.batch * a.heads * ((a.tq + size - 1) / size);
     const int64_t keys = a.batch * a.kv_heads * ((a.tk + size - 1) / size);
 

@@ -153,3 +153,8 @@ void hn__row_groups(const hn__launch *l, hn__dispatch *d, int64_t n)
         d->spec[0] = ROW_LANES;
     hn__groups(d, n);
 }
+
+int64_t hn__register_tile(const hn_device_info *device)
+{
+    return !strcmp(device->type, "software") && device->subgroup_size >= 8 ? 8 : 4;
+}

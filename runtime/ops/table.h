@@ -35,4 +35,8 @@ hn__reduce hn__reduce_of(const hn__inst *n, int *axis);
 // vector wide. May only follow hn__add_dispatch.
 void hn__row_groups(const hn__launch *l, hn__dispatch *d, int64_t n);
 
+// Rows by columns of a square tile that a thread keeps in registers: 8 where a device's compiler
+// takes the unrolled code well; SwiftShader's wants minutes and 20 GB for it.
+int64_t hn__register_tile(const hn_device_info *device);
+
 #endif

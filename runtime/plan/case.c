@@ -41,6 +41,8 @@ static hn_status draw_input(hn__case *c, hn_rng *rng, int i)
         for (int64_t k = 0; k < n; k++)
             x[k] = hn__is_float(t->dtype) ? hn__rng_range(rng, lo, hi)
                                           : floor(hn__rng_range(rng, lo, hi + 1));
+    for (int64_t k = 0; k < n && c->s.range[i].step > 0; k++)
+        x[k] = c->s.range[i].step * floor(x[k] / c->s.range[i].step + 0.5);
     hn__from_f64(t->dtype, x, own, n);
     hn__to_f64(t->dtype, own, x, n);
     c->in[i] = x;
