@@ -162,13 +162,15 @@ void report_pairs(report *r, const report_pair pairs[], int n)
     put(&r->body, "</tbody></table>\n");
 }
 
+// A number alone or with a unit or more words after a space: "12", "1.5 ms (1.4 to 1.6)".
 static bool is_number(const char *s)
 {
-    s += strspn(s, " +-");
-    return *s >= '0' && *s <= '9';
+    s += strspn(s, "+-");
+    const size_t n = strspn(s, "0123456789.e");
+    return *s >= '0' && *s <= '9' && (!s[n] || s[n] == ' ');
 }
 
-// Whether the column's cells, but for empty ones, begin with digits.
+// Whether the column's cells, but for empty ones, are numbers.
 static bool right_column(const char *const cells[], int n_rows, int n_columns, int c)
 {
     int n = 0;

@@ -22,8 +22,8 @@ typedef struct report_pair {
 } report_pair;
 void report_pairs(report *r, const report_pair pairs[], int n);
 
-// A table. Cells in rows, n_rows * n_columns of them; NULL is an empty cell. A column whose cells
-// begin with digits is set to the right.
+// A table. Cells in rows, n_rows * n_columns of them; NULL is an empty cell. A column of
+// numbers ("12", "1.5 ms") is set to the right.
 void report_table(report *r, const char *const columns[], int n_columns, const char *const cells[],
                   int n_rows);
 
