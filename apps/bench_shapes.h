@@ -1,0 +1,18 @@
+// Operators with the shapes that models give them.
+#ifndef HORNITO_BENCH_SHAPES_H
+#define HORNITO_BENCH_SHAPES_H
+
+#include "hornito/graph.h"
+
+typedef struct bench_shape {
+    const char *name, *shape;
+    double flop;                // additions and multiplications; 0 where that says nothing
+    double tolerance;           // of |got - want| / (|want| + rms)
+    int64_t below;              // integers of inputs are in [0, below)
+    void (*build)(hn_graph *g); // inputs to outputs
+} bench_shape;
+
+extern const bench_shape bench_shapes[];
+extern const int bench_n_shapes;
+
+#endif
