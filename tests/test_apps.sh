@@ -1,6 +1,6 @@
 #!/bin/sh
 # The command's behaviour: exit codes, what goes where, help, suggestions, the JSON, the report.
-#   test_apps.sh HORNITO [part]     part: usage, json, check, examples; all where it is left out
+#   test_apps.sh HORNITO [part]     part: usage, json, check, bench, examples; all where it is left out
 set -u
 hornito=$1
 part=${2:-all}
@@ -52,7 +52,7 @@ usage() {
     expect 2 "--threads many: invalid numeric value" devices --threads many
     expect 2 "missing argument" devices --device
     expect 1 "no device 'toaster'" devices --device toaster
-    expect 1 "vulkan:99" devices --device vulkan:99
+    expect 1 "ulkan" devices --device vulkan:99
     expect 1 "did you mean 'fp16'?" devices --mask fp61
     expect 1 "--threads -1" devices --threads -1
     expect 2 "did you mean matmul" check --op matmull
@@ -89,8 +89,32 @@ check() {
     expect 0 "1 operators, 6 draws, 0 operators failed" check --device ref --seeds 2 --op matmul
 }
 
-# Every example of every help runs.
+bench() {
+    expect 2 "--repeats 3: give 10" bench step --repeats 3
+    expect 2 "did you mean" bench ops --op layer_nrom
+    expect 1 "no-such-folder" bench plan --json "$folder/no-such-folder/plan.json"
+    expect 0 '"gb_per_s"' bench ops --op layer_norm --device cpu --json - --html ops.html
+    grep -q 'chart-0' ops.html || failed "bench ops: no chart in its page"
+    grep -qE ' (src|href)=' ops.html && failed "bench ops: its page is not self-contained"
+    expect 0 '"between_variants"' bench step --small --device cpu --json - --export step.safetensors
+    python3 -c 'import json
+d = json.load(open("out"))
+first, last = d["variants"][0], d["variants"][-1]
+assert first["wall"]["n"] == 10 and len(first["times_ms"]) == 10
+assert last["no_fuse"] and last["no_replay"] and last["ratio_to_first"] > 0
+assert d["loss_differences"]["small_to_reference"] < 1e-3
+assert d["model"]["parameters"] > 100000' || failed "bench step --json"
+    [ "$(stat -c %s step.safetensors)" -gt 900000 ] || failed "bench step --export: a short file"
+    expect 0 '"block_by_live"' bench plan --device cpu --json -
+}
+
+# Every example of every help runs, in their order, where a README.md lies.
 examples() {
+    i=0
+    while [ $i -lt 400 ]; do
+        i=$((i + 1))
+        echo "Line $i of a small text: the oven is little, and what it bakes is $((i * 7919 % 1000))."
+    done >README.md
     commands | while read -r words; do
         # shellcheck disable=SC2086 # words of a command
         hornito $words --help | sed -n '/^Example:/,$ s/^  hornito /hornito /p'
@@ -102,8 +126,8 @@ examples() {
 }
 
 case $part in
-all) usage; json; check; examples ;;
-usage | json | check | examples) $part ;;
+all) usage; json; check; bench; examples ;;
+usage | json | check | bench | examples) $part ;;
 *) echo "test_apps.sh: no part '$part'"; exit 2 ;;
 esac
 [ $n_failed = 0 ] && echo "passed" && exit 0
