@@ -224,6 +224,13 @@ static void max_pool(hn_graph *g)
     hn_output(g, "y", hn_max_pool(g, F32(g, "x", 8, 64, 32, 32), &(hn_pool_params){ .window = { 2, 2 } }));
 }
 
+static void nearest_code(hn_graph *g)
+{
+    const hn_nearest n = hn_nearest_code(g, F32(g, "x", 1024, 256), F32(g, "codes", 1024, 256));
+    hn_output(g, "distance", n.distance);
+    hn_output(g, "second_distance", n.second_distance);
+}
+
 static void code_scatter(hn_graph *g)
 {
     hn_output(g, "y", hn_code_scatter(g, F32(g, "x", 1024, 512), i32(g, "map", 4096)));
@@ -272,6 +279,7 @@ const bench_shape bench_shapes[] = {
     { "conv1d", "80 to 384, 3, 3000", MKN(3000, 240, 384), 1e-5, 0, conv1d },
     { "conv2d", "8x32x32x32 to 64, 3x3", MKN(8 * 32 * 32, 288, 64), 1e-5, 0, conv2d },
     { "max_pool", "8x64x32x32, 2x2", 0, 1e-12, 0, max_pool },
+    { "nearest_code", "1024 of 1024 x 256", MKN(1024, 256, 1024), 1e-5, 0, nearest_code },
     { "code_scatter", "1024x512 to 4096", 0, 1e-12, 512, code_scatter },
     { "code_gather", "1024x4096 to 512", 0, 1e-5, 512, code_gather },
 };
