@@ -113,14 +113,34 @@ static hn_val llama_attention(const builder *b, hn_val x, hn_val positions)
     return linear(b, "model.layers.%d.self_attn.o_proj", attend(b, q, k, v), d, d, true);
 }
 
+// q, k and v, which gpt2 keeps in one matrix [d, 3 d]. Either the product is cut in three or the
+// matrix is: whichever is the smaller copy, and in training the smaller gradient to put together.
+static void split_qkv(const builder *b, hn_val x, hn_val part[3])
+{
+    static const char stem[] = "h.%d.attn.c_attn";
+    const int64_t d = b->c->width;
+
+    if (b->batch * b->t < d) {
+        const hn_val all = linear(b, stem, x, d, 3 * d, false); // [B, T, 3 d]
+        for (int i = 0; i < 3; i++)
+            part[i] = hn_slice(b->g, all, 2, i * d, d, 1);
+        return;
+    }
+    const hn_val w = param(b, stem, "weight", f32_2(d, 3 * d), (hn_init){ HN_INIT_NORMAL, 0.02f });
+    const hn_val bias = param(b, stem, "bias", f32_1(3 * d), (hn_init){ HN_INIT_ZERO, 0 });
+    for (int i = 0; i < 3; i++)
+        part[i] = hn_matmul(b->g, x, hn_slice(b->g, w, 1, i * d, d, 1),
+                            &(hn_matmul_params){ .bias = hn_slice(b->g, bias, 0, i * d, d, 1) });
+}
+
 static hn_val gpt2_attention(const builder *b, hn_val x)
 {
     const int64_t d = b->c->width;
-    const hn_val qkv = linear(b, "h.%d.attn.c_attn", x, d, 3 * d, false); // [B, T, 3 d]
     hn_val part[3];
 
+    split_qkv(b, x, part);
     for (int i = 0; i < 3; i++)
-        part[i] = heads_of(b, hn_slice(b->g, qkv, 2, i * d, d, 1), b->c->heads);
+        part[i] = heads_of(b, part[i], b->c->heads);
     return linear(b, "h.%d.attn.c_proj", attend(b, part[0], part[1], part[2]), d, d, true);
 }
 
