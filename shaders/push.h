@@ -22,6 +22,7 @@ struct matmul_push {
     uint act, flags;
 };
 
+struct cumsum_push { HN_PUSH_GRID uint cols, reverse; };
 struct rope_push { HN_PUSH_GRID uint total, t, heads, d, pairs, neighbours; };
 struct rms_norm_push { HN_PUSH_GRID uint cols; float eps; };
 struct copy_push {

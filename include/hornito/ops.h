@@ -82,6 +82,8 @@ HN_API hn_val hn_sum_all(hn_graph *g, hn_val x);
 HN_API hn_val hn_mean_all(hn_graph *g, hn_val x);
 // Sums x over the axes along which the shape of `like` was stretched to x's, and has its shape.
 HN_API hn_val hn_sum_to(hn_graph *g, hn_val x, hn_val like);
+// Running sums along the last dimension: y_i = x_0 + ... + x_i, or with `reverse` x_i + ... + x_last.
+HN_API hn_val hn_cumsum(hn_graph *g, hn_val x, bool reverse);
 // Index of the largest or smallest along an axis, the first of equals; i32; the axis stays with
 // size 1. x float. No gradient.
 HN_API hn_val hn_argmax(hn_graph *g, hn_val x, int axis);
