@@ -2,6 +2,7 @@
 #include "app.h"
 #include "progress.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -86,7 +87,7 @@ const char *app_time_text(double s, char *buf, size_t n)
     else if (s < 1)
         snprintf(buf, n, "%.1f ms", s * 1e3);
     else if (s < 59.95)
-        snprintf(buf, n, s < 10 ? "%.1f s" : "%.0f s", s);
+        snprintf(buf, n, s < 10 && s != floor(s) ? "%.1f s" : "%.0f s", s);
     else if (s < 3600)
         snprintf(buf, n, "%d min %02d s", (int)s / 60, (int)s % 60);
     else

@@ -61,9 +61,9 @@ void progress_update(progress *p, int64_t done, const char *note)
         n += snprintf(line + n, sizeof line - (size_t)n, "/%lld", (long long)p->n_items);
     n += snprintf(line + n, sizeof line - (size_t)n, "  %s %s/s",
                   rate_text(per_s * p->per_item, rate, sizeof rate), p->unit);
-    if (p->n_items && per_s > 0)
+    if (p->n_items > done && per_s > 0)
         n += snprintf(line + n, sizeof line - (size_t)n, "  %s left",
-                      app_time_text((double)(p->n_items - done) / per_s, left, sizeof left));
+                      app_time_text(ceil((double)(p->n_items - done) / per_s), left, sizeof left));
     if (note && *note && n < (int)sizeof line)
         snprintf(line + n, sizeof line - (size_t)n, "  %s", note);
 
