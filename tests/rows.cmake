@@ -3,6 +3,13 @@ add_test(NAME includes COMMAND ${CMAKE_SOURCE_DIR}/tools/check_includes ${CMAKE_
 add_test(NAME rules COMMAND ${CMAKE_SOURCE_DIR}/tools/check_rules ${CMAKE_SOURCE_DIR})
 add_test(NAME headers COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/headers.sh ${CMAKE_C_COMPILER})
 
+# The installed package, static and shared, and the example built on it.
+if(NOT HORNITO_SANITIZE AND EXISTS ${HORNITO_LAVAPIPE_ICD})
+  add_test(NAME install COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install.sh ${CMAKE_SOURCE_DIR}
+    ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER} ${HORNITO_LAVAPIPE_ICD})
+  set_tests_properties(install PROPERTIES TIMEOUT 900)
+endif()
+
 # AMD's compiler without hardware: figures of every shader go to radv.json and radv.txt.
 set(HORNITO_RADV_ICD /usr/share/vulkan/icd.d/radeon_icd.x86_64.json CACHE FILEPATH "RADV's ICD file")
 if(EXISTS ${HORNITO_RADV_ICD} AND NOT HORNITO_SANITIZE)
