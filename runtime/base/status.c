@@ -24,6 +24,14 @@ const char *hn_error_text(void)
     return text;
 }
 
+// A text is one line, also where it quotes a file or a name that holds control characters.
+static void keep_line(char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            *s = '?';
+}
+
 hn_status hn_fail(hn_status s, const char *fmt, ...)
 {
     // Arguments may point into the old text, so the new one is made apart.
@@ -32,6 +40,7 @@ hn_status hn_fail(hn_status s, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(made, sizeof made, fmt, ap);
     va_end(ap);
+    keep_line(made);
     memcpy(text, made, sizeof text);
     return s;
 }
@@ -49,6 +58,7 @@ hn_status hn_context(hn_status s, const char *fmt, ...)
     for (size_t i = n < 0 ? 0 : (size_t)n, j = 0; i < sizeof made - 1; i++)
         made[i] = j < 2 ? ": "[j++] : text[j++ - 2];
     made[sizeof made - 1] = 0;
+    keep_line(made);
     memcpy(text, made, sizeof text);
     return s;
 }
@@ -69,5 +79,6 @@ void hn__log(hn_log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    keep_line(line);
     sink.fn(sink.user, level, line);
 }

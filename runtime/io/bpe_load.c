@@ -53,6 +53,10 @@ static hn_status highest(const load *l, const json_t *vocab, int64_t *most)
                            l->where, key, HN__TOKEN_MOST - 1);
         *most = id > *most ? id : *most;
     }
+    // Few gaps are usual; many would let a small file ask for much memory.
+    if (*most > 2 * (int64_t)json_object_size(vocab) + 1024)
+        return hn_fail(HN_ERR_FORMAT, "%s: %zu tokens have numbers up to %" PRId64, l->where,
+                       json_object_size(vocab), *most);
     return HN_OK;
 }
 
