@@ -109,7 +109,7 @@ static const hn_optimizer_params adamw = { .adamw = { 0.9f, 0.95f, 1e-8f, 0.1f }
 static int steps_here(hn_lm_family family)
 {
     const hn_device_kind kind = hn_device_get_info(dev)->kind;
-    return kind == HN_DEVICE_REF ? 5 : kind == HN_DEVICE_VULKAN && family == HN_LM_LLAMA ? 20 : STEPS;
+    return kind == HN_DEVICE_REF ? 5 : kind == HN_DEVICE_VULKAN && family == HN_LM_LLAMA ? 10 : STEPS;
 }
 
 static void check_oracle(hn_lm_family family, const char *file)
@@ -171,16 +171,16 @@ static void check_equal_bits(void **state)
 {
     (void)state;
     const hn_lm_config c = config(HN_LM_LLAMA);
-    float loss[2][4];
+    float loss[2][2];
     for (int k = 0; k < 2; k++) {
         run r;
         start(&r, &c, &adamw);
-        for (int s = 0; s < 4; s++)
+        for (int s = 0; s < 2; s++)
             loss[k][s] = step(&r, s);
         end(&r);
     }
-    CHECK(!memcmp(loss[0], loss[1], sizeof loss[0]), "two runs differ: %.9g and %.9g", (double)loss[0][3],
-          (double)loss[1][3]);
+    CHECK(!memcmp(loss[0], loss[1], sizeof loss[0]), "two runs differ: %.9g and %.9g", (double)loss[0][1],
+          (double)loss[1][1]);
 }
 
 // A vq head with its identity map is the dense head: the same losses. With a shared map, the loss by
@@ -240,7 +240,7 @@ static void check_loss_scaling(void **state)
     float scale, overflows, before[64], after[64];
 
     p.scale_loss = true;
-    p.first_scale = 1e24f; // the squares of the gradient overflow at once
+    p.first_scale = 1e21f; // the squares of the gradient overflow at once; not on the ref device, in f64
     p.scale_interval = 3;
     start(&r, &c, &p);
     start(&plain, &c, &adamw);
@@ -254,13 +254,14 @@ static void check_loss_scaling(void **state)
             break;
         skipped++;
     }
-    CHECK(skipped > 0 && skipped < 30, "%d steps left out", skipped);
+    const bool ref = hn_device_get_info(dev)->kind == HN_DEVICE_REF;
+    CHECK(ref ? skipped == 0 : skipped > 0 && skipped < 30, "%d steps left out", skipped);
     CHECK((int)overflows == skipped, "%g overflows counted, %d steps left out", (double)overflows, skipped);
     const float one = step(&plain, 0), two = step(&plain, 1), scaled = step(&r, 1);
     CHECK(fabsf(scaled - two) < 1e-4f * two && one > 0, "loss %g after the first step, %g without scaling",
           (double)scaled, (double)two);
     CHECK_OK(hn_plan_read(r.plan, "scale", &scale, 4));
-    CHECK(isfinite(scale) && scale < 1e24f, "scale is %g", (double)scale);
+    CHECK(isfinite(scale) && scale <= 1e21f, "scale is %g", (double)scale);
     end(&r);
     end(&plain);
 }
