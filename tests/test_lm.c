@@ -158,6 +158,67 @@ static void check_llama_vq(void **state)
     check_model(HN_LM_LLAMA, true, "llama");
 }
 
+// A model as other tools write it: f16 or bf16 tensors, and GPT-2's names behind a prefix.
+static void check_foreign(void **state)
+{
+    (void)state;
+    char *from = hn__path_join(root, "gpt2"), *to = hn__path_join(root, "foreign");
+    hn_lm *ours, *theirs;
+    float a[400], b[400];
+    const int32_t ids[5] = { 5, 80, 3, 3, 200 };
+
+    CHECK_OK(hn_lm_open(dev, from, &ours));
+    CHECK_OK(hn__mkdirs(to));
+    hn_weights *w = hn_lm_get_weights(ours);
+    hn_tensor list[64];
+    char names[64][96];
+    int64_t n = 0;
+    for (int64_t i = 0; i < hn_weights_count(w); i++) {
+        const hn_weight_info info = hn_weights_info(w, i);
+        const hn_dtype as = n % 2 ? HN_F16 : HN_BF16;
+        const int64_t count = hn_type_numel(&info.type);
+        if (!info.trainable)
+            continue;
+        float *x = malloc((size_t)count * 4);
+        void *half = malloc((size_t)count * 2);
+        CHECK_OK(hn_weights_read(w, info.name, x, count * 4));
+        hn__from_f32(as, x, half, count);
+        snprintf(names[n], sizeof names[n], "transformer.%s", info.name);
+        list[n] = (hn_tensor){ .name = names[n], .dtype = as, .rank = info.type.rank, .data = half, .n_bytes = count * 2 };
+        memcpy(list[n++].dim, info.type.dim, sizeof info.type.dim);
+        free(x);
+    }
+    char path[600];
+    snprintf(path, sizeof path, "%s/model.safetensors", to);
+    CHECK_OK(hn_tensors_write(path, list, n, NULL, 0));
+    for (int64_t i = 0; i < n; i++)
+        free((void *)(uintptr_t)list[i].data);
+    snprintf(path, sizeof path, "%s/config.json", to);
+    CHECK_OK(hn_lm_config_save(hn_lm_get_config(ours), path));
+    snprintf(path, sizeof path, "%s/tokenizer.json", to);
+    CHECK_OK(hn_tokenizer_save(hn_lm_get_tokenizer(ours), path));
+
+    const int64_t v = hn_lm_get_config(ours)->vocab;
+    CHECK(v <= 400, "%d tokens", (int)v);
+    CHECK_OK(hn_lm_open(dev, to, &theirs));
+    CHECK_OK(hn_lm_next_logits(ours, ids, 5, a));
+    CHECK_OK(hn_lm_next_logits(theirs, ids, 5, b));
+    for (int64_t i = 0; i < v; i++)
+        CHECK(fabsf(a[i] - b[i]) < 0.03f * (1 + fabsf(a[i])), "logit %d is %g, %g from 16-bit weights", (int)i,
+              (double)a[i], (double)b[i]);
+    CHECK(memcmp(a, b, (size_t)v * 4), "the 16-bit weights were not read");
+    hn_lm_close(&ours);
+    hn_lm_close(&theirs);
+
+    snprintf(path, sizeof path, "%s/model.safetensors", to);
+    CHECK_OK(hn_tensors_write(path, &(hn_tensor){ .name = "wte.weight", .dtype = HN_F32, .rank = 1, .dim = { 1 },
+                                                  .data = a, .n_bytes = 4 }, 1, NULL, 0));
+    CHECK_FAILS(hn_lm_open(dev, to, &theirs), HN_ERR_FORMAT);
+    CHECK(strstr(hn_error_text(), "wte.weight"), "the text does not name the tensor: %s", hn_error_text());
+    hn__free(from);
+    hn__free(to);
+}
+
 // A folder that is none, and a model without one of its tensors.
 static void check_refused(void **state)
 {
@@ -188,7 +249,7 @@ int main(void)
 {
     if (!mkdtemp(root))
         return 1;
-    const struct CMUnitTest tests[] = { cmocka_unit_test(check_gpt2), cmocka_unit_test(check_llama_vq),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(check_gpt2), cmocka_unit_test(check_llama_vq), cmocka_unit_test(check_foreign),
                                         cmocka_unit_test(check_refused) };
     const hn_device_params p = test_device_params();
     dev = test_device_open(&p);
