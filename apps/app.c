@@ -120,7 +120,8 @@ static int distance(const char *a, const char *b)
                 now[j] = j;
                 continue;
             }
-            now[j] = min_int(above[j - 1] + (a[i - 1] != b[j - 1]), min_int(above[j], now[j - 1]) + 1);
+            now[j] =
+                min_int(above[j - 1] + (a[i - 1] != b[j - 1]), min_int(above[j], now[j - 1]) + 1);
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
                 now[j] = min_int(now[j], two[j - 2] + 1);
         }
@@ -150,7 +151,8 @@ static int bad_option(app_args *a, const char **argv, int error)
         while (argv[i] && strcmp(argv[i], text))
             i++;
         const bool value = *text != '-' && argv[i] && i > 1;
-        return app_usage("%s%s%s: %s", value ? argv[i - 1] : "", value ? " " : "", text, poptStrerror(error));
+        return app_usage("%s%s%s: %s", value ? argv[i - 1] : "", value ? " " : "", text,
+                         poptStrerror(error));
     }
 
     const char *names[64];
@@ -169,7 +171,8 @@ static int show_help(app_args *a)
 {
     char rest[128];
     printf("%s: %s\n", a->name, a->command->help);
-    snprintf(rest, sizeof rest, "[options]%s%s", *a->command->arguments ? " " : "", a->command->arguments);
+    snprintf(rest, sizeof rest, "[options]%s%s", *a->command->arguments ? " " : "",
+             a->command->arguments);
     poptSetOtherOptionHelp(a->context, rest);
     poptPrintHelp(a->context, stdout, 0);
     printf("\nExample:\n  %s\n", a->command->example);

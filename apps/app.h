@@ -7,9 +7,8 @@
 //         app_device_options dev = { 0 };
 //         int batch = 8;
 //         const struct poptOption options[] = {
-//             { "batch", 'b', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &batch, 0, "sequences a step", "N" },
-//             APP_DEVICE_OPTIONS(dev),
-//             APP_COMMON_OPTIONS,
+//             { "batch", 'b', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &batch, 0, "sequences a
+//             step", "N" }, APP_DEVICE_OPTIONS(dev), APP_COMMON_OPTIONS,
 //         };
 //         app_args args;
 //         int rc = app_begin(argc, argv, options, &args);
@@ -102,7 +101,7 @@ char *app_cache_dir(const app_device_options *o);
 // ---- saying --------------------------------------------------------------------------------
 
 // Each prints "hornito: <command>: <text>" as one line on stderr and returns an exit code.
-int app_fail(hn_status s);                                               // 1, hn_error_text's; 0 for HN_OK
+int app_fail(hn_status s); // 1, hn_error_text's; 0 for HN_OK
 int app_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // 1
 int app_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // 2, and where help is
 

@@ -16,8 +16,8 @@
 int bench_usage(const bench_options *o)
 {
     if (o->repeats < BENCH_LEAST_REPEATS || o->repeats > BENCH_MOST_REPEATS)
-        return app_usage("--repeats %d: give %d (fewer say nothing) to %d", o->repeats, BENCH_LEAST_REPEATS,
-                         BENCH_MOST_REPEATS);
+        return app_usage("--repeats %d: give %d (fewer say nothing) to %d", o->repeats,
+                         BENCH_LEAST_REPEATS, BENCH_MOST_REPEATS);
     if (o->warmup < 1 || o->warmup > BENCH_MOST_REPEATS)
         return app_usage("--warmup %d: give 1 to %d", o->warmup, BENCH_MOST_REPEATS);
     return -1;
@@ -42,7 +42,9 @@ bench_stats bench_summary(const double seconds[], int n)
     double x[BENCH_MOST_REPEATS];
     memcpy(x, seconds, (size_t)n * sizeof *x);
     qsort(x, (size_t)n, sizeof *x, by_size);
-    return (bench_stats){ n, quantile(x, n, 0.5), quantile(x, n, 0.25), quantile(x, n, 0.75), x[0], x[n - 1] };
+    return (bench_stats){
+        n, quantile(x, n, 0.5), quantile(x, n, 0.25), quantile(x, n, 0.75), x[0], x[n - 1]
+    };
 }
 
 const char *bench_text(const bench_stats *s, char *buf, size_t n)
@@ -50,7 +52,8 @@ const char *bench_text(const bench_stats *s, char *buf, size_t n)
     const double by = s->median < 1e-3 ? 1e6 : s->median < 1 ? 1e3 : 1;
     const char *unit = s->median < 1e-3 ? "us" : s->median < 1 ? "ms" : "s";
     const int digits = s->median * by < 10 ? 2 : s->median * by < 100 ? 1 : 0;
-    snprintf(buf, n, "%.*f %s (%.*f to %.*f)", digits, s->median * by, unit, digits, s->q1 * by, digits, s->q3 * by);
+    snprintf(buf, n, "%.*f %s (%.*f to %.*f)", digits, s->median * by, unit, digits, s->q1 * by,
+             digits, s->q3 * by);
     return buf;
 }
 
@@ -117,7 +120,8 @@ report *bench_page(const char *title, const hn_device *d)
     report *r = report_create(title, i->name);
     snprintf(processors, sizeof processors, "%d", hn__cpu_count());
     snprintf(build, sizeof build, "hornito %s, compiler %s", HORNITO_VERSION, __VERSION__);
-    snprintf(device, sizeof device, "%s: %s%s%s", i->spec, i->name, *i->driver ? ", " : "", i->driver);
+    snprintf(device, sizeof device, "%s: %s%s%s", i->spec, i->name, *i->driver ? ", " : "",
+             i->driver);
     report_pairs(r,
                  (report_pair[]){ { "device", device },
                                   { "chosen", hn_device_reason(d) },

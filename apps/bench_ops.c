@@ -39,7 +39,8 @@ static hn_status write_input(hn_plan *p, const char *name, const hn_type *t, int
     const double lo = strncmp(name, "positive", 8) ? -1 : 0;
 
     for (int64_t i = 0; s == HN_OK && i < n; i++)
-        x[i] = hn__is_float(t->dtype) ? hn__rng_range(&rng, lo, 1) : (double)hn__rng_below(&rng, below);
+        x[i] = hn__is_float(t->dtype) ? hn__rng_range(&rng, lo, 1)
+                                      : (double)hn__rng_below(&rng, below);
     if (s == HN_OK) {
         hn__from_f64(t->dtype, x, own, n);
         s = hn_plan_write(p, name, own, hn_type_bytes(t));
@@ -72,15 +73,16 @@ static hn_status read_output(hn_plan *p, const char *name, const hn_type *t, flo
     const int64_t n = hn_type_numel(t);
     void *own = hn__calloc((size_t)n, (size_t)hn_dtype_size(t->dtype));
     *out = hn__calloc((size_t)n, sizeof **out);
-    hn_status s = own && *out ? hn_plan_read(p, name, own, hn_type_bytes(t)) : hn__nomem((size_t)n * 8);
+    hn_status s =
+        own && *out ? hn_plan_read(p, name, own, hn_type_bytes(t)) : hn__nomem((size_t)n * 8);
     if (s == HN_OK)
         hn__to_f32(t->dtype, own, *out, n);
     hn__free(own);
     return s;
 }
 
-static hn_status compare_output(const runner *r, const runner *ref, const char *name, const hn_type *t,
-                                double *worst)
+static hn_status compare_output(const runner *r, const runner *ref, const char *name,
+                                const hn_type *t, double *worst)
 {
     float *got = NULL, *want = NULL;
     hn_status s = read_output(r->plan, name, t, &got);
@@ -94,7 +96,8 @@ static hn_status compare_output(const runner *r, const runner *ref, const char *
 }
 
 // Runs both once and compares all outputs.
-static hn_status compare(const bench_shape *b, const hn_graph *g, runner *r, hn_device *ref, double *worst)
+static hn_status compare(const bench_shape *b, const hn_graph *g, runner *r, hn_device *ref,
+                         double *worst)
 {
     runner oracle = { 0 };
     hn_status s = prepare(b, g, ref, &oracle);
@@ -102,7 +105,8 @@ static hn_status compare(const bench_shape *b, const hn_graph *g, runner *r, hn_
         s = hn_plan_run(oracle.plan);
     *worst = 0;
     for (int64_t i = 0; s == HN_OK && i < g->n_outputs; i++)
-        s = compare_output(r, &oracle, g->outputs[i].name, &g->values[g->outputs[i].val].type, worst);
+        s = compare_output(r, &oracle, g->outputs[i].name, &g->values[g->outputs[i].val].type,
+                           worst);
     hn_plan_destroy(&oracle.plan);
     return hn_context(s, "reference");
 }
@@ -122,7 +126,8 @@ static hn_status device_time(hn_plan *p, double *out_s)
             return HN_OK;
         HN_TRY(s);
         if (n > MOST_STEPS)
-            return hn_fail(HN_ERR_UNSUPPORTED, "a plan of %d steps, at most %d are timed", n, MOST_STEPS);
+            return hn_fail(HN_ERR_UNSUPPORTED, "a plan of %d steps, at most %d are timed", n,
+                           MOST_STEPS);
         for (int i = 0; i < n; i++)
             seconds[k] += steps[i].ns * 1e-9;
     }
@@ -162,7 +167,8 @@ static hn_status bench_one(const bench_options *o, hn_device *d, hn_device *ref,
     if (s == HN_OK)
         s = compare(out->shape, g, &r, ref, &out->error);
     if (s == HN_OK && !(out->error <= out->shape->tolerance))
-        s = hn_fail(HN_ERR_DEVICE, "wrong result: off by %.2g of what the reference gives, %.2g is allowed",
+        s = hn_fail(HN_ERR_DEVICE,
+                    "wrong result: off by %.2g of what the reference gives, %.2g is allowed",
                     out->error, out->shape->tolerance);
     out->bytes = (double)r.io_bytes;
     hn_plan_destroy(&r.plan);
@@ -208,7 +214,8 @@ static void print_row(const ops_result *r)
         return;
     }
     fill_cells(r, cell);
-    printf("%-24s %-22s %32s %13s %8s %8s\n", cell[0], cell[1], cell[2], cell[3], cell[4], cell[5]);
+    printf("%-24s %-22s %32s %13s %8s %8s\n", cell[0], cell[1], cell[2], cell[3], cell[4],
+           cell[5]);
 }
 
 static json_t *row_json(const ops_result *r)
@@ -222,7 +229,8 @@ static json_t *row_json(const ops_result *r)
     }
     app_json_set(o, "wall", bench_json(&r->wall));
     app_json_set(o, "device_ms",
-                 r->device_s < 0 ? app_json_text("unsupported") : app_json_number(r->device_s * 1e3));
+                 r->device_s < 0 ? app_json_text("unsupported")
+                                 : app_json_number(r->device_s * 1e3));
     app_json_set(o, "bytes", app_json_number(r->bytes));
     app_json_set(o, "gb_per_s", app_json_number(r->bytes / rate_time(r) * 1e-9));
     if (r->shape->flop > 0) {
@@ -253,7 +261,8 @@ static void page_rates(report *page, const ops_result *r, int n, const page_text
         rate[k++] = (flop ? r[i].shape->flop : r[i].bytes) / rate_time(&r[i]) * 1e-9;
     }
     if (k)
-        report_bar_chart(page, &(report_bars){ flop ? "Products" : "The others", series[0], labels, k, series, 1, rate });
+        report_bar_chart(page, &(report_bars){ flop ? "Products" : "The others", series[0], labels,
+                                               k, series, 1, rate });
 }
 
 static void page_rows(report *page, const ops_result *r, int n)
@@ -262,8 +271,10 @@ static void page_rows(report *page, const ops_result *r, int n)
     const char *cells[MOST_SHAPES * OPS_COLUMNS];
 
     report_section(page, "Operators");
-    report_text(page, "Each was run %d times and compared with its f64 reference in the same run. Rates count what is "
-                      "read and written once; they are of the device's own clock where it has one.",
+    report_text(page,
+                "Each was run %d times and compared with its f64 reference in the same run. Rates "
+                "count what is "
+                "read and written once; they are of the device's own clock where it has one.",
                 n ? r[0].wall.n : 0);
     for (int i = 0; text && i < n; i++) {
         if (*r[i].failed) {
@@ -275,7 +286,8 @@ static void page_rows(report *page, const ops_result *r, int n)
         }
         for (int c = 0; c < OPS_COLUMNS; c++)
             cells[i * OPS_COLUMNS + c] = text[i].cell[c];
-        snprintf(text[i].label, sizeof text[i].label, "%s %s", r[i].shape->name, r[i].shape->shape);
+        snprintf(text[i].label, sizeof text[i].label, "%s %s", r[i].shape->name,
+                 r[i].shape->shape);
     }
     if (text) {
         page_rates(page, r, n, text, true);
@@ -287,8 +299,8 @@ static void page_rows(report *page, const ops_result *r, int n)
 
 // ---- the command ---------------------------------------------------------------------------
 
-static int run_all(const bench_options *o, const char *only, hn_device *d, hn_device *ref, ops_result *out,
-                   int *n_failed)
+static int run_all(const bench_options *o, const char *only, hn_device *d, hn_device *ref,
+                   ops_result *out, int *n_failed)
 {
     progress p;
     int n = 0;
@@ -329,9 +341,11 @@ static int conclude(const bench_options *o, hn_device *d, const ops_result *r, i
         return rc;
     for (int i = 0; i < n; i++)
         if (*r[i].failed)
-            return app_error("%d of %d failed, first %s %s: %s", n_failed, n, r[i].shape->name, r[i].shape->shape,
-                             r[i].failed);
-    return app_interrupted() ? app_error("interrupted after %d operators; run it again for the others", n) : APP_DONE;
+            return app_error("%d of %d failed, first %s %s: %s", n_failed, n, r[i].shape->name,
+                             r[i].shape->shape, r[i].failed);
+    return app_interrupted()
+               ? app_error("interrupted after %d operators; run it again for the others", n)
+               : APP_DONE;
 }
 
 static int ops(const bench_options *o, const char *only)
@@ -349,8 +363,8 @@ static int ops(const bench_options *o, const char *only)
         app_catch_interrupts();
         if (bench_prints(o))
             printf("%s: %s %s\n\n%-24s %-22s %32s %13s %8s %8s\n", hn_device_get_info(d)->spec,
-                   hn_device_get_info(d)->name, hn_device_get_info(d)->driver, columns[0], columns[1], columns[2],
-                   columns[3], columns[4], columns[5]);
+                   hn_device_get_info(d)->name, hn_device_get_info(d)->driver, columns[0],
+                   columns[1], columns[2], columns[3], columns[4], columns[5]);
         const int n = run_all(o, only, d, ref, results, &n_failed);
         rc = conclude(o, d, results, n, n_failed);
     }

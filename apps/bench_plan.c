@@ -38,9 +38,20 @@ typedef struct plan_result {
 
 static hn_lm_config config(const plan_case *c)
 {
-    return (hn_lm_config){ .family = c->family, .vocab = 4096, .width = 256, .layers = 4, .heads = 4, .kv_heads = 4,
-                           .ffn = 1024, .context = 256, .eps = 1e-5f, .rope_base = 10000, .act = HN_ACT_GELU,
-                           .tied = c->tied, .head = c->head, .codes = c->head == HN_HEAD_VQ ? 512 : 0 };
+    return (hn_lm_config){ .family = c->family,
+                           .vocab = 4096,
+                           .width = 256,
+                           .layers = 4,
+                           .heads = 4,
+                           .kv_heads = 4,
+                           .ffn = 1024,
+                           .context = 256,
+                           .eps = 1e-5f,
+                           .rope_base = 10000,
+                           .act = HN_ACT_GELU,
+                           .tied = c->tied,
+                           .head = c->head,
+                           .codes = c->head == HN_HEAD_VQ ? 512 : 0 };
 }
 
 static hn_status build(const plan_case *c, hn_graph *g)
@@ -55,7 +66,8 @@ static hn_status build(const plan_case *c, hn_graph *g)
         return hn_graph_status(g);
     }
     const hn_optimizer_params p = { .adamw = { 0.9f, 0.999f, 1e-8f, 0.01f }, .clip = 1 };
-    const hn_val lr = hn_input(g, "lr", (hn_type){ HN_F32, 1, { 1 } }), loss = hn_mean_all(g, losses);
+    const hn_val lr = hn_input(g, "lr", (hn_type){ HN_F32, 1, { 1 } }),
+                 loss = hn_mean_all(g, losses);
     hn_optimizer_out o;
     HN_TRY(hn_optimize(g, loss, lr, &p, &o));
     hn_output(g, "loss", loss);
@@ -116,16 +128,18 @@ static hn_status check(const plan_case *c, const plan_result *r)
         return hn_fail(HN_ERR_DEVICE, "%s: %lld bytes were predicted, %lld allocated", c->name,
                        (long long)predicted_bytes(r), (long long)r->allocated);
     if (over_bound(r) > 1.15)
-        return hn_fail(HN_ERR_DEVICE, "%s: placement takes %.3f times the largest live set, 1.15 is allowed", c->name,
-                       over_bound(r));
+        return hn_fail(HN_ERR_DEVICE,
+                       "%s: placement takes %.3f times the largest live set, 1.15 is allowed",
+                       c->name, over_bound(r));
     return HN_OK;
 }
 
 // ---- saying --------------------------------------------------------------------------------
 
 enum { COLUMNS = 8, CELL = 64 };
-static const char *const columns[COLUMNS] = { "plan",   "predicted bytes", "allocated bytes", "block",
-                                              "least",  "block / least",   "steps",           "made in" };
+static const char *const columns[COLUMNS] = { "plan",  "predicted bytes", "allocated bytes",
+                                              "block", "least",           "block / least",
+                                              "steps", "made in" };
 
 static void fill_cells(const plan_case *c, const plan_result *r, char cell[COLUMNS][CELL])
 {
@@ -141,8 +155,8 @@ static void fill_cells(const plan_case *c, const plan_result *r, char cell[COLUM
 
 static void print_row(char cell[COLUMNS][CELL])
 {
-    printf("%-27s %16s %16s %10s %10s %14s %12s %9s\n", cell[0], cell[1], cell[2], cell[3], cell[4], cell[5], cell[6],
-           cell[7]);
+    printf("%-27s %16s %16s %10s %10s %14s %12s %9s\n", cell[0], cell[1], cell[2], cell[3],
+           cell[4], cell[5], cell[6], cell[7]);
 }
 
 static json_t *case_json(const plan_case *c, const plan_result *r)
@@ -179,8 +193,10 @@ static report *make_page(const hn_device *d, const plan_result r[])
         mib[N_CASES + i] = (double)r[i].info.live_bytes / 0x1p20;
     }
     report_section(page, "Memory");
-    report_text(page, "Predicted before anything is allocated; the block holds activations and scratch, and no "
-                      "placement can be smaller than the largest set of them alive together.");
+    report_text(
+        page,
+        "Predicted before anything is allocated; the block holds activations and scratch, and no "
+        "placement can be smaller than the largest set of them alive together.");
     report_table(page, columns, COLUMNS, cells, N_CASES);
     report_bar_chart(page, &(report_bars){ "Placement", "MiB", names, N_CASES, series, 2, mib });
     return page;

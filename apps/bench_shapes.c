@@ -1,6 +1,6 @@
-// Operators with the shapes that models give them: those of the training step of `bench step` (batch
-// 4, 256 positions, width 256, 4 heads, feed-forward 1024, 4096 tokens), and of convolutional and
-// quantising models.
+// Operators with the shapes that models give them: those of the training step of `bench step`
+// (batch 4, 256 positions, width 256, 4 heads, feed-forward 1024, 4096 tokens), and of
+// convolutional and quantising models.
 #include "bench_shapes.h"
 
 #include "hornito/ops.h"
@@ -13,7 +13,8 @@ static hn_val f32(hn_graph *g, const char *name, int rank, const int64_t dim[])
     return hn_input(g, name, t);
 }
 #define F32(g, name, ...)                                                                         \
-    f32((g), (name), (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]){ __VA_ARGS__ })
+    f32((g), (name), (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)),                 \
+        (int64_t[]){ __VA_ARGS__ })
 
 static hn_val i32(hn_graph *g, const char *name, int64_t n)
 {
@@ -100,7 +101,8 @@ static void attention_grad(hn_graph *g)
 
 static void layer_norm(hn_graph *g)
 {
-    hn_output(g, "y", hn_layer_norm(g, F32(g, "x", 1024, 256), F32(g, "w", 256), F32(g, "b", 256), 1e-5f));
+    hn_output(g, "y",
+              hn_layer_norm(g, F32(g, "x", 1024, 256), F32(g, "w", 256), F32(g, "b", 256), 1e-5f));
 }
 
 static void layer_norm_grad(hn_graph *g)
@@ -197,9 +199,11 @@ static void normal(hn_graph *g)
 static void adamw(hn_graph *g)
 {
     const hn_adamw_params p = { 0.9f, 0.999f, 1e-8f, 0.01f };
-    const hn_val hyper = hn_const(g, (hn_type){ HN_F32, 1, { 3 } }, (const float[]){ 1e-3f, 10, 1 });
-    const hn_adamw_out o = hn_adamw(g, F32(g, "p", 1024, 1024), F32(g, "grad", 1024, 1024), F32(g, "m", 1024, 1024),
-                                    F32(g, "positive.v", 1024, 1024), hyper, &p);
+    const hn_val hyper =
+        hn_const(g, (hn_type){ HN_F32, 1, { 3 } }, (const float[]){ 1e-3f, 10, 1 });
+    const hn_adamw_out o =
+        hn_adamw(g, F32(g, "p", 1024, 1024), F32(g, "grad", 1024, 1024), F32(g, "m", 1024, 1024),
+                 F32(g, "positive.v", 1024, 1024), hyper, &p);
     hn_output(g, "p'", o.p);
     hn_output(g, "m'", o.m);
     hn_output(g, "v'", o.v);
@@ -221,7 +225,8 @@ static void conv2d(hn_graph *g)
 
 static void max_pool(hn_graph *g)
 {
-    hn_output(g, "y", hn_max_pool(g, F32(g, "x", 8, 64, 32, 32), &(hn_pool_params){ .window = { 2, 2 } }));
+    hn_output(g, "y",
+              hn_max_pool(g, F32(g, "x", 8, 64, 32, 32), &(hn_pool_params){ .window = { 2, 2 } }));
 }
 
 static void nearest_code(hn_graph *g)

@@ -11,12 +11,22 @@
 
 // ---- the model -----------------------------------------------------------------------------
 
-// The model of DESIGN.md's measures: 4.27 M parameters; or one of a size that the reference can do.
+// The model of DESIGN.md's measures: 4.27 M parameters; or one of a size that the reference can
+// do.
 static hn_train_params step_params(bool small, int64_t steps)
 {
-    const hn_lm_config full = { .family = HN_LM_GPT2, .vocab = 4096, .width = 256, .layers = 4, .heads = 4,
-                                .kv_heads = 4, .ffn = 1024, .context = 256, .eps = 1e-5f, .act = HN_ACT_GELU,
-                                .tied = true, .head = HN_HEAD_DENSE };
+    const hn_lm_config full = { .family = HN_LM_GPT2,
+                                .vocab = 4096,
+                                .width = 256,
+                                .layers = 4,
+                                .heads = 4,
+                                .kv_heads = 4,
+                                .ffn = 1024,
+                                .context = 256,
+                                .eps = 1e-5f,
+                                .act = HN_ACT_GELU,
+                                .tied = true,
+                                .head = HN_HEAD_DENSE };
     hn_train_params p = {
         .model = full,
         .optimizer = { .adamw = { 0.9f, 0.999f, 1e-8f, 0.01f } },
@@ -43,7 +53,8 @@ static int32_t *make_tokens(int64_t n, int64_t vocab)
     return t;
 }
 
-static hn_status make_trainer(const step_bench *b, hn_device *d, const variant *v, hn_trainer **out)
+static hn_status make_trainer(const step_bench *b, hn_device *d, const variant *v,
+                              hn_trainer **out)
 {
     hn_train_params p = b->params;
     p.no_fuse = v->no_fuse;
@@ -60,7 +71,8 @@ static double relative(double got, double want)
 }
 
 // The largest relative difference of the losses of `steps` steps on two devices.
-static hn_status compare_devices(const step_bench *b, hn_device *one, hn_device *two, int steps, double *worst)
+static hn_status compare_devices(const step_bench *b, hn_device *one, hn_device *two, int steps,
+                                 double *worst)
 {
     const variant plain = { .name = "check" };
     hn_trainer *t[2] = { NULL, NULL };
@@ -123,7 +135,9 @@ static hn_status check_losses(step_bench *b)
     if (!(b->cpu_error <= 1e-3))
         return hn_fail(HN_ERR_DEVICE, "losses differ from the cpu device's by %.2g", b->cpu_error);
     if (!(b->ref_error <= 1e-3))
-        return hn_fail(HN_ERR_DEVICE, "losses of the small model differ from the reference's by %.2g", b->ref_error);
+        return hn_fail(HN_ERR_DEVICE,
+                       "losses of the small model differ from the reference's by %.2g",
+                       b->ref_error);
     return HN_OK;
 }
 
@@ -147,7 +161,8 @@ static hn_status measure(step_bench *b)
     progress p;
     hn_status s = HN_OK;
 
-    progress_begin(&p, "bench step", n, 0, (double)(b->params.batch * b->params.length * b->n_variants), "tokens");
+    progress_begin(&p, "bench step", n, 0,
+                   (double)(b->params.batch * b->params.length * b->n_variants), "tokens");
     for (int i = 0; s == HN_OK && i < n && !app_interrupted(); i++) {
         for (int k = 0; s == HN_OK && k < b->n_variants; k++) {
             variant *v = &b->v[(i + k) % b->n_variants];
@@ -182,7 +197,8 @@ static int by_time(const void *a, const void *b)
 static hn_status time_steps(step_bench *b)
 {
     int n = 0;
-    const hn_status s = hn_plan_time(hn_trainer_plan(b->v[0].trainer), b->steps, MOST_PLAN_STEPS, &n);
+    const hn_status s =
+        hn_plan_time(hn_trainer_plan(b->v[0].trainer), b->steps, MOST_PLAN_STEPS, &n);
     b->n_steps = s ? 0 : n < MOST_PLAN_STEPS ? n : MOST_PLAN_STEPS;
     if (s == HN_ERR_UNSUPPORTED)
         return HN_OK;
@@ -213,7 +229,8 @@ static void choose_variants(step_bench *b)
         b->v[b->n_variants++] = (variant){ .name = "not fused", .no_fuse = true };
     if (o->no_replay)
         b->v[b->n_variants++] = (variant){ .name = "recorded anew", .no_replay = true };
-    b->v[b->n_variants++] = (variant){ .name = "not fused, not replayed", .no_fuse = true, .no_replay = true };
+    b->v[b->n_variants++] =
+        (variant){ .name = "not fused, not replayed", .no_fuse = true, .no_replay = true };
     if (o->only_first)
         b->n_variants = 1;
 }
@@ -281,9 +298,12 @@ int app_bench_step(int argc, const char **argv)
 {
     step_options o = { .bench = { .repeats = 10, .warmup = 2 } };
     const struct poptOption options[] = {
-        { "no-fuse", 0, POPT_ARG_NONE, &o.no_fuse, 0, "measure one dispatch an operator, replayed, too", NULL },
-        { "no-replay", 0, POPT_ARG_NONE, &o.no_replay, 0, "measure fused dispatches recorded anew too", NULL },
-        { "only-first", 0, POPT_ARG_NONE, &o.only_first, 0, "measure the fused and replayed step alone", NULL },
+        { "no-fuse", 0, POPT_ARG_NONE, &o.no_fuse, 0,
+          "measure one dispatch an operator, replayed, too", NULL },
+        { "no-replay", 0, POPT_ARG_NONE, &o.no_replay, 0,
+          "measure fused dispatches recorded anew too", NULL },
+        { "only-first", 0, POPT_ARG_NONE, &o.only_first, 0,
+          "measure the fused and replayed step alone", NULL },
         { "small", 0, POPT_ARG_NONE, &o.small, 0, "a model of width 64 on 2 x 64 tokens", NULL },
         { "export", 0, POPT_ARG_STRING, &o.export_path, 0,
           "keep first weights, batches and losses as safetensors", "FILE" },

@@ -55,8 +55,8 @@ void step_page(report *page, const step_bench *b);
 
 // ---- what another framework needs to do the same (bench_step_export.c) -----------------------
 
-// A safetensors file: the weights before the first step; bench.ids and bench.targets, i32 [steps, batch,
-// length]; bench.losses, f32 [steps], of the first variant; bench.head_size, i32 [1].
+// A safetensors file: the weights before the first step; bench.ids and bench.targets, i32 [steps,
+// batch, length]; bench.losses, f32 [steps], of the first variant; bench.head_size, i32 [1].
 typedef struct step_export step_export;
 // Keeps the weights as they are now, and makes room for that many steps. *out is NULL on failure.
 hn_status step_export_begin(step_bench *b, int steps, step_export **out);

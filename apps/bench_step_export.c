@@ -39,7 +39,10 @@ static hn_status keep_weight(step_export *e, hn_weights *w, const hn_weight_info
     void *data = hn__calloc(1, (size_t)hn_type_bytes(&info->type));
     if (!data)
         return hn__nomem((size_t)hn_type_bytes(&info->type));
-    *t = (hn_tensor){ .name = info->name, .dtype = info->type.dtype, .rank = info->type.rank, .data = data,
+    *t = (hn_tensor){ .name = info->name,
+                      .dtype = info->type.dtype,
+                      .rank = info->type.rank,
+                      .data = data,
                       .n_bytes = hn_type_bytes(&info->type) };
     memcpy(t->dim, info->type.dim, sizeof info->type.dim);
     e->n_weights++;
@@ -92,8 +95,12 @@ hn_status step_export_add(step_export *e, step_bench *b)
 hn_status step_export_write(step_export *e, const step_bench *b, const char *path)
 {
     const int64_t spans = (int64_t)e->steps * e->n_ids * (int64_t)sizeof *e->ids;
-    const hn_tensor ids = { .name = "bench.ids", .dtype = HN_I32, .rank = 3,
-                            .dim = { e->steps, b->params.batch, b->params.length }, .data = e->ids, .n_bytes = spans };
+    const hn_tensor ids = { .name = "bench.ids",
+                            .dtype = HN_I32,
+                            .rank = 3,
+                            .dim = { e->steps, b->params.batch, b->params.length },
+                            .data = e->ids,
+                            .n_bytes = spans };
     hn_tensor *last = e->list + e->n_weights;
 
     last[0] = last[1] = ids;
@@ -102,7 +109,11 @@ hn_status step_export_write(step_export *e, const step_bench *b, const char *pat
     last[2] = (hn_tensor){ .name = "bench.losses", .dtype = HN_F32, .rank = 1, .dim = { e->steps },
                            .data = e->losses, .n_bytes = e->steps * (int64_t)sizeof *e->losses };
     e->head_size = (int32_t)(b->params.model.width / b->params.model.heads);
-    last[3] = (hn_tensor){ .name = "bench.head_size", .dtype = HN_I32, .rank = 1, .dim = { 1 }, .data = &e->head_size,
+    last[3] = (hn_tensor){ .name = "bench.head_size",
+                           .dtype = HN_I32,
+                           .rank = 1,
+                           .dim = { 1 },
+                           .data = &e->head_size,
                            .n_bytes = sizeof e->head_size };
     return hn_tensors_write(path, e->list, e->n_weights + LAST, NULL, 0);
 }

@@ -14,8 +14,10 @@ static void print_plan(const step_bench *b)
     char block[32], live[32], weights[32];
     for (int k = 0; k < b->n_variants; k++) {
         const hn_plan_info *i = &b->v[k].plan;
-        printf("  %-22s %4d steps of %d operators, block %s (largest live set %s), weights and moments %s\n",
-               b->v[k].name, i->n_steps, i->n_ops, app_bytes_text((double)i->block_bytes, block, sizeof block),
+        printf("  %-22s %4d steps of %d operators, block %s (largest live set %s), weights and "
+               "moments %s\n",
+               b->v[k].name, i->n_steps, i->n_ops,
+               app_bytes_text((double)i->block_bytes, block, sizeof block),
                app_bytes_text((double)i->live_bytes, live, sizeof live),
                app_bytes_text((double)i->weight_bytes, weights, sizeof weights));
     }
@@ -26,12 +28,15 @@ void step_print(const step_bench *b)
     const double tokens = (double)(b->params.batch * b->params.length);
     char text[64];
 
-    printf("\n%-24s %-34s %10s %8s\n", "one training step", "median (quartiles)", "tokens/s", "ratio");
+    printf("\n%-24s %-34s %10s %8s\n", "one training step", "median (quartiles)", "tokens/s",
+           "ratio");
     for (int k = 0; k < b->n_variants; k++)
-        printf("%-24s %-34s %10.0f %8.3f\n", b->v[k].name, bench_text(&b->v[k].stats, text, sizeof text),
-               tokens / b->v[k].stats.median, step_ratio(b, k));
+        printf("%-24s %-34s %10.0f %8.3f\n", b->v[k].name,
+               bench_text(&b->v[k].stats, text, sizeof text), tokens / b->v[k].stats.median,
+               step_ratio(b, k));
     if (b->n_steps)
-        printf("%-24s %.2f ms by its own clock\n", "the first on the device", step_device_seconds(b) * 1e3);
+        printf("%-24s %.2f ms by its own clock\n", "the first on the device",
+               step_device_seconds(b) * 1e3);
     else
         printf("%-24s unsupported here\n", "device's own clock");
     printf("\nratio: median time by that of the first; %d repeats in turn\n\nplans\n", b->n_done);
@@ -87,7 +92,8 @@ static json_t *model_json(const hn_train_params *p)
 
 json_t *step_json(const step_bench *b)
 {
-    json_t *o = bench_head("bench step", b->dev), *variants = app_json_array(), *check = app_json_object();
+    json_t *o = bench_head("bench step", b->dev), *variants = app_json_array(),
+           *check = app_json_object();
     json_t *steps = app_json_array();
 
     for (int k = 0; k < b->n_variants; k++)
@@ -105,14 +111,16 @@ json_t *step_json(const step_bench *b)
     app_json_set(o, "variants", variants);
     app_json_set(o, "loss_differences", check);
     app_json_set(o, "device_ms",
-                 b->n_steps ? app_json_number(step_device_seconds(b) * 1e3) : app_json_text("unsupported"));
+                 b->n_steps ? app_json_number(step_device_seconds(b) * 1e3)
+                            : app_json_text("unsupported"));
     app_json_set(o, "device_steps", steps);
     return o;
 }
 
 static void page_variants(report *page, const step_bench *b)
 {
-    static const char *const columns[] = { "variant", "median (quartiles)", "tokens/s", "ratio of medians", "steps" };
+    static const char *const columns[] = { "variant", "median (quartiles)", "tokens/s",
+                                           "ratio of medians", "steps" };
     char text[MOST_VARIANTS][4][64];
     const char *cells[MOST_VARIANTS * 5], *names[MOST_VARIANTS];
     report_series series[MOST_VARIANTS];
@@ -122,7 +130,8 @@ static void page_variants(report *page, const step_bench *b)
     for (int k = 0; k < b->n_variants; k++) {
         const variant *v = &b->v[k];
         bench_text(&v->stats, text[k][0], 64);
-        snprintf(text[k][1], 64, "%.0f", (double)(b->params.batch * b->params.length) / v->stats.median);
+        snprintf(text[k][1], 64, "%.0f",
+                 (double)(b->params.batch * b->params.length) / v->stats.median);
         snprintf(text[k][2], 64, "%.3f", step_ratio(b, k));
         snprintf(text[k][3], 64, "%d", v->plan.n_steps);
         cells[k * 5] = names[k] = v->name;
@@ -136,14 +145,21 @@ static void page_variants(report *page, const step_bench *b)
         series[k] = (report_series){ v->name, x, y[k], b->n_done, false };
     }
     report_section(page, "One training step");
-    report_text(page, "Each repeat runs all variants in turn, so that what disturbs one disturbs the others; the "
-                      "ratio is of medians, to the first. Losses differ between the variants by at most %.2g "
-                      "(relative), and those of a small model from the f64 reference's by %.2g.",
-                b->loss_error, b->ref_error);
+    report_text(
+        page,
+        "Each repeat runs all variants in turn, so that what disturbs one disturbs the others; "
+        "the "
+        "ratio is of medians, to the first. Losses differ between the variants by at most %.2g "
+        "(relative), and those of a small model from the f64 reference's by %.2g.",
+        b->loss_error, b->ref_error);
     report_table(page, columns, 5, cells, b->n_variants);
-    report_bar_chart(page, &(report_bars){ "Median time of a step", "ms", names, b->n_variants, value, 1, ms });
-    report_line_chart(page, &(report_lines){ .title = "Every repeat", .x_label = "repeat", .y_label = "ms",
-                                             .series = series, .n_series = b->n_variants });
+    report_bar_chart(
+        page, &(report_bars){ "Median time of a step", "ms", names, b->n_variants, value, 1, ms });
+    report_line_chart(page, &(report_lines){ .title = "Every repeat",
+                                             .x_label = "repeat",
+                                             .y_label = "ms",
+                                             .series = series,
+                                             .n_series = b->n_variants });
 }
 
 // Steps of one label together.
@@ -192,13 +208,17 @@ static void page_steps(report *page, const step_bench *b)
         return;
     const int n = group_steps(b, groups), n_shown = n < TOP_STEPS ? n : TOP_STEPS;
     for (int i = 0; i < n_shown; i++) {
-        snprintf(groups[i].text, sizeof groups[i].text, "%.60s (%d)", groups[i].label, groups[i].n);
+        snprintf(groups[i].text, sizeof groups[i].text, "%.60s (%d)", groups[i].label,
+                 groups[i].n);
         labels[i] = groups[i].text;
         ms[i] = groups[i].ms;
     }
-    report_text(page, "The first variant by the device's own clock: %.2f ms in %d steps, here by kind (how many).",
+    report_text(page,
+                "The first variant by the device's own clock: %.2f ms in %d steps, here by kind "
+                "(how many).",
                 step_device_seconds(b) * 1e3, b->n_steps);
-    report_bar_chart(page, &(report_bars){ "Steps of the plan", "ms", labels, n_shown, value, 1, ms });
+    report_bar_chart(page,
+                     &(report_bars){ "Steps of the plan", "ms", labels, n_shown, value, 1, ms });
     hn__free(groups);
 }
 
@@ -209,8 +229,11 @@ static void page_loss(report *page, const step_bench *b)
         x[i] = i + 1;
     const report_series s = { "loss", x, b->v[0].loss, b->v[0].n_steps, false };
     report_section(page, "Loss of these steps");
-    report_line_chart(page, &(report_lines){ .title = "Loss", .x_label = "step", .y_label = "nats a token",
-                                             .series = &s, .n_series = 1 });
+    report_line_chart(page, &(report_lines){ .title = "Loss",
+                                             .x_label = "step",
+                                             .y_label = "nats a token",
+                                             .series = &s,
+                                             .n_series = 1 });
 }
 
 void step_page(report *page, const step_bench *b)

@@ -1,4 +1,5 @@
-// hornito check: every operator against its f64 reference on a device, by instances drawn at random.
+// hornito check: every operator against its f64 reference on a device, by instances drawn at
+// random.
 #include "app.h"
 
 #include <math.h>
@@ -120,7 +121,8 @@ static int check_ops(hn_device *dev, const check_options *o, check_result *out)
     return n;
 }
 
-static int report_json(hn_device *dev, const check_options *o, const check_result *r, int n, int n_failed)
+static int report_json(hn_device *dev, const check_options *o, const check_result *r, int n,
+                       int n_failed)
 {
     json_t *root = app_json_object(), *ops = app_json_array();
     for (int i = 0; i < n; i++)
@@ -145,8 +147,8 @@ static int conclude(hn_device *dev, const check_options *o, const check_result *
     if (o->json)
         rc = report_json(dev, o, r, n, n_failed);
     else
-        printf("\n%s (%s): %d operators, %d draws, %d operators failed\n", hn_device_get_info(dev)->spec,
-               hn_device_get_info(dev)->name, n, n_draws, n_failed);
+        printf("\n%s (%s): %d operators, %d draws, %d operators failed\n",
+               hn_device_get_info(dev)->spec, hn_device_get_info(dev)->name, n, n_draws, n_failed);
     if (first)
         rc = app_error("%d of %d operators failed on %s, first %s: %s", n_failed, n,
                        hn_device_get_info(dev)->spec, first->op->name, first->first);

@@ -20,8 +20,9 @@ static hn_status one_feature(const char *word, size_t len, uint32_t *mask)
         }
     }
     const int near = app_nearest(name, names, HN_FEATURE_COUNT);
-    return hn_fail(HN_ERR_ARG, "--mask: no feature '%s'; %s%s%s", name, near < 0 ? "" : "did you mean '",
-                   near < 0 ? "hornito devices --json lists them" : names[near], near < 0 ? "" : "'?");
+    return hn_fail(
+        HN_ERR_ARG, "--mask: no feature '%s'; %s%s%s", name, near < 0 ? "" : "did you mean '",
+        near < 0 ? "hornito devices --json lists them" : names[near], near < 0 ? "" : "'?");
 }
 
 static hn_status read_mask(const char *text, uint32_t *mask)

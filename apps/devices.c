@@ -26,7 +26,8 @@ static void print_device(const hn_device_info *d, bool chosen)
         printf("    driver    %s, Vulkan %u.%u\n", d->driver, d->api_major, d->api_minor);
     if (*d->uuid)
         printf("    uuid      %s\n", d->uuid);
-    printf("    type      %s, %s of memory", d->type, app_bytes_text((double)d->heap_bytes, a, sizeof a));
+    printf("    type      %s, %s of memory", d->type,
+           app_bytes_text((double)d->heap_bytes, a, sizeof a));
     if (d->kind != HN_DEVICE_VULKAN) {
         printf(", %d threads\n", d->n_threads);
         return;
@@ -42,7 +43,8 @@ static void print_device(const hn_device_info *d, bool chosen)
     printf("    lacks     %s\n", *words ? words : "nothing");
 }
 
-static int print_json(const hn_device_info *list, int n, const hn_device_info *chosen, const char *why)
+static int print_json(const hn_device_info *list, int n, const hn_device_info *chosen,
+                      const char *why)
 {
     json_t *o = app_json_object(), *devices = app_json_array();
     for (int i = 0; i < n; i++)

@@ -1,5 +1,5 @@
-// JSON as the subcommands write it. Where memory runs out while a result is put together, these say
-// so and end the process with exit code 1: nothing half-made is written.
+// JSON as the subcommands write it. Where memory runs out while a result is put together, these
+// say so and end the process with exit code 1: nothing half-made is written.
 #ifndef HORNITO_APP_JSON_H
 #define HORNITO_APP_JSON_H
 

@@ -43,8 +43,8 @@ static hn_status get_tokenizer(const lm_data_options *o, const joined *j, hn_tok
     if (o->tokenizer)
         return hn_tokenizer_load(o->tokenizer, out);
     HN_TRY(hn_tokenizer_train(j->text, j->n, &p, out));
-    printf("tokenizer: %d tokens from %.1f MB in %.1f s\n", hn_tokenizer_vocab_size(*out), (double)j->n / 1e6,
-           (double)(hn__now_ns() - start) / 1e9);
+    printf("tokenizer: %d tokens from %.1f MB in %.1f s\n", hn_tokenizer_vocab_size(*out),
+           (double)j->n / 1e6, (double)(hn__now_ns() - start) / 1e9);
     return HN_OK;
 }
 

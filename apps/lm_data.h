@@ -14,8 +14,9 @@ typedef struct lm_data_options {
     int vocab;             // of one that is trained
 } lm_data_options;
 
-// Reads `files` (n of them: text files, or one folder of shards, which needs a tokenizer) and says what
-// it found on standard output. Errors: IO, FORMAT, ARG (shards made by another tokenizer), NOMEM.
+// Reads `files` (n of them: text files, or one folder of shards, which needs a tokenizer) and says
+// what it found on standard output. Errors: IO, FORMAT, ARG (shards made by another tokenizer),
+// NOMEM.
 hn_status lm_data_read(const char **files, int n, const lm_data_options *o, lm_data *out);
 void lm_data_free(lm_data *d);
 

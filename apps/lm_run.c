@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static hn_status open_model(const char *path, const app_device_options *o, hn_device **dev, hn_lm **m)
+static hn_status open_model(const char *path, const app_device_options *o, hn_device **dev,
+                            hn_lm **m)
 {
     *m = NULL;
     HN_TRY(app_open_device(o, dev));
@@ -28,7 +29,8 @@ static bool print_bytes(void *user, const void *bytes, size_t n)
     return !*broken && !app_interrupted();
 }
 
-static int generate(const char *path, const char *prompt, const hn_sample_params *p, const app_device_options *o)
+static int generate(const char *path, const char *prompt, const hn_sample_params *p,
+                    const app_device_options *o)
 {
     hn_device *dev = NULL;
     hn_lm *m = NULL;
@@ -46,7 +48,8 @@ static int generate(const char *path, const char *prompt, const hn_sample_params
         s = hn_lm_generate(m, prompt, strlen(prompt), p, print_bytes, &broken, &made);
     if (s == HN_OK) {
         printf("\n");
-        hn__log(HN_LOG_INFO, "%lld tokens in %.2f s", (long long)made, (double)(hn__now_ns() - start) / 1e9);
+        hn__log(HN_LOG_INFO, "%lld tokens in %.2f s", (long long)made,
+                (double)(hn__now_ns() - start) / 1e9);
     }
     int rc = app_fail(s);
     if (rc == 0 && broken)
@@ -64,22 +67,31 @@ int app_lm_generate(int argc, const char **argv)
     long long seed = 1;
     const struct poptOption table[] = {
         { "model", 'm', POPT_ARG_STRING, &model, 0, "folder of a checkpoint or of a run", "DIR" },
-        { "prompt", 'p', POPT_ARG_STRING, &prompt, 0, "the text to go on with; may be empty", "TEXT" },
+        { "prompt", 'p', POPT_ARG_STRING, &prompt, 0, "the text to go on with; may be empty",
+          "TEXT" },
         { "tokens", 'n', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &tokens, 0, "at most", "N" },
-        { "temperature", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &temperature, 0, "0: the likeliest always", "X" },
+        { "temperature", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &temperature, 0,
+          "0: the likeliest always", "X" },
         { "top-k", 0, POPT_ARG_INT, &top_k, 0, "choose among the K likeliest (0: all)", "K" },
-        { "top-p", 0, POPT_ARG_DOUBLE, &top_p, 0, "choose among the likeliest with this much probability", "P" },
-        { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &seed, 0, "of the choices", "N" },
+        { "top-p", 0, POPT_ARG_DOUBLE, &top_p, 0,
+          "choose among the likeliest with this much probability", "P" },
+        { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &seed, 0, "of the choices",
+          "N" },
         { "ignore-eos", 0, POPT_ARG_NONE, &ignore_end, 0, "go on after the end token", NULL },
         APP_DEVICE_OPTIONS(dev),
         APP_COMMON_OPTIONS,
     };
     app_args args;
     int rc = app_begin(argc, argv, table, &args);
-    const hn_sample_params p = { .temperature = (float)temperature, .top_k = top_k, .top_p = (float)top_p,
-                                 .seed = (uint64_t)seed, .n_tokens = tokens, .ignore_end = ignore_end };
+    const hn_sample_params p = { .temperature = (float)temperature,
+                                 .top_k = top_k,
+                                 .top_p = (float)top_p,
+                                 .seed = (uint64_t)seed,
+                                 .n_tokens = tokens,
+                                 .ignore_end = ignore_end };
     if (rc < 0)
-        rc = args.n_rest ? app_usage("'%s' is not expected", args.rest[0]) : generate(model, prompt, &p, &dev);
+        rc = args.n_rest ? app_usage("'%s' is not expected", args.rest[0])
+                         : generate(model, prompt, &p, &dev);
     return app_end(&args, rc);
 }
 
@@ -106,12 +118,13 @@ static int print_score(const hn_score *r, bool json)
         app_json_set(o, "bytes", app_json_int(r->bytes));
         return app_json_write(o, "-");
     }
-    printf("%.4f bits per byte, perplexity %.3f, %lld tokens, %lld bytes\n", bits, exp(nats), (long long)r->tokens,
-           (long long)r->bytes);
+    printf("%.4f bits per byte, perplexity %.3f, %lld tokens, %lld bytes\n", bits, exp(nats),
+           (long long)r->tokens, (long long)r->bytes);
     return APP_DONE;
 }
 
-static int eval(const char *path, const char *file, hn_score_params p, const app_device_options *o, bool json)
+static int eval(const char *path, const char *file, hn_score_params p, const app_device_options *o,
+                bool json)
 {
     hn_device *dev = NULL;
     hn_lm *m = NULL;
@@ -144,8 +157,10 @@ int app_lm_eval(int argc, const char **argv)
     const struct poptOption table[] = {
         { "model", 'm', POPT_ARG_STRING, &model, 0, "folder of a checkpoint or of a run", "DIR" },
         { "context", 0, POPT_ARG_INT, &context, 0, "tokens of a window (0: the model's)", "N" },
-        { "stride", 0, POPT_ARG_INT, &stride, 0, "tokens scored of each window but the first (0: all)", "N" },
-        { "batch", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &batch, 0, "windows at a time", "N" },
+        { "stride", 0, POPT_ARG_INT, &stride, 0,
+          "tokens scored of each window but the first (0: all)", "N" },
+        { "batch", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &batch, 0, "windows at a time",
+          "N" },
         { "json", 0, POPT_ARG_NONE, &json, 0, "one JSON object", NULL },
         APP_DEVICE_OPTIONS(dev),
         APP_COMMON_OPTIONS,
@@ -156,14 +171,15 @@ int app_lm_eval(int argc, const char **argv)
         rc = app_usage("one text file, not %d", args.n_rest);
     if (rc < 0)
         rc = eval(model, args.n_rest ? args.rest[0] : NULL,
-                  (hn_score_params){ .window = context, .stride = stride, .batch = batch }, &dev, json);
+                  (hn_score_params){ .window = context, .stride = stride, .batch = batch }, &dev,
+                  json);
     return app_end(&args, rc);
 }
 
 // ---- compare -------------------------------------------------------------------------------
 
-static hn_status logits_on(const char *path, const app_device_options *o, const char *prompt, float **out, int64_t *n,
-                           char name[256])
+static hn_status logits_on(const char *path, const app_device_options *o, const char *prompt,
+                           float **out, int64_t *n, char name[256])
 {
     hn_device *dev = NULL;
     hn_lm *m = NULL;
@@ -176,7 +192,8 @@ static hn_status logits_on(const char *path, const app_device_options *o, const 
         *n = hn_lm_get_config(m)->vocab;
         snprintf(name, 256, "%s", hn_device_get_info(dev)->name);
         *out = hn__calloc((size_t)*n, sizeof **out);
-        s = *out ? hn_lm_next_logits(m, ids.id, ids.n, *out) : hn__nomem((size_t)*n * sizeof **out);
+        s = *out ? hn_lm_next_logits(m, ids.id, ids.n, *out)
+                 : hn__nomem((size_t)*n * sizeof **out);
     }
     hn_ids_free(&ids);
     hn_lm_close(&m);
@@ -185,7 +202,8 @@ static hn_status logits_on(const char *path, const app_device_options *o, const 
     return s;
 }
 
-static int compare(const char *path, const char *prompt, const app_device_options *a, const char *with, double tolerance)
+static int compare(const char *path, const char *prompt, const app_device_options *a,
+                   const char *with, double tolerance)
 {
     app_device_options b = *a;
     float *x = NULL, *y = NULL;
@@ -206,10 +224,11 @@ static int compare(const char *path, const char *prompt, const app_device_option
             most = off <= most ? most : off; // a NaN is kept
             largest = fabs((double)y[i]) > largest ? fabs((double)y[i]) : largest;
         }
-        printf("%lld logits on %s and on %s: largest difference %.3g (largest logit %.3g)\n", (long long)n, name_a,
-               name_b, most, largest);
+        printf("%lld logits on %s and on %s: largest difference %.3g (largest logit %.3g)\n",
+               (long long)n, name_a, name_b, most, largest);
         if (!(most <= tolerance * (1 + largest)))
-            rc = app_error("the devices disagree: %.3g is above %.3g", most, tolerance * (1 + largest));
+            rc = app_error("the devices disagree: %.3g is above %.3g", most,
+                           tolerance * (1 + largest));
     }
     hn__free(x);
     hn__free(y);
@@ -223,7 +242,8 @@ int app_lm_compare(int argc, const char **argv)
     double tolerance = 1e-3;
     const struct poptOption table[] = {
         { "model", 'm', POPT_ARG_STRING, &model, 0, "folder of a checkpoint or of a run", "DIR" },
-        { "prompt", 'p', POPT_ARG_STRING, &prompt, 0, "the text after which logits are compared", "TEXT" },
+        { "prompt", 'p', POPT_ARG_STRING, &prompt, 0, "the text after which logits are compared",
+          "TEXT" },
         { "with", 0, POPT_ARG_STRING, &with, 0, "the other device (default ref)", "SPEC" },
         { "tolerance", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &tolerance, 0,
           "of the difference, relative to 1 + the largest logit", "X" },
@@ -233,6 +253,7 @@ int app_lm_compare(int argc, const char **argv)
     app_args args;
     int rc = app_begin(argc, argv, table, &args);
     if (rc < 0)
-        rc = args.n_rest ? app_usage("'%s' is not expected", args.rest[0]) : compare(model, prompt, &dev, with, tolerance);
+        rc = args.n_rest ? app_usage("'%s' is not expected", args.rest[0])
+                         : compare(model, prompt, &dev, with, tolerance);
     return app_end(&args, rc);
 }

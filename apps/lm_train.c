@@ -24,9 +24,23 @@ typedef struct options {
 } options;
 
 static const options defaults = {
-    .vocab = 4096, .width = 256, .layers = 4, .heads = 4, .context = 256, .codes = 1024, .batch = 8,
-    .steps = 1000, .warmup = -1, .save_every = 500, .lr = 1e-3, .lr_end = 1e-4, .decay = 0.1, .clip = 1,
-    .beta1 = 0.9, .beta2 = 0.95, .seed = 1,
+    .vocab = 4096,
+    .width = 256,
+    .layers = 4,
+    .heads = 4,
+    .context = 256,
+    .codes = 1024,
+    .batch = 8,
+    .steps = 1000,
+    .warmup = -1,
+    .save_every = 500,
+    .lr = 1e-3,
+    .lr_end = 1e-4,
+    .decay = 0.1,
+    .clip = 1,
+    .beta1 = 0.9,
+    .beta2 = 0.95,
+    .seed = 1,
 };
 
 // The run: what the command holds while it trains.
@@ -89,17 +103,34 @@ static hn_train_params make_params(const session *s)
     const bool llama = is(o->family, "llama", true), vq = is(o->head, "vq", false);
     const int gated = (8 * o->width / 3 + 63) / 64 * 64;
     hn_train_params p = {
-        .model = { .family = llama ? HN_LM_LLAMA : HN_LM_GPT2, .vocab = hn_tokenizer_vocab_size(s->data.tok),
-                   .width = o->width, .layers = o->layers, .heads = o->heads,
+        .model = { .family = llama ? HN_LM_LLAMA : HN_LM_GPT2,
+                   .vocab = hn_tokenizer_vocab_size(s->data.tok),
+                   .width = o->width,
+                   .layers = o->layers,
+                   .heads = o->heads,
                    .kv_heads = o->kv_heads ? o->kv_heads : o->heads,
-                   .ffn = o->ffn ? o->ffn : llama ? gated : 4 * o->width, .context = o->context, .eps = 1e-5f,
-                   .rope_base = 10000, .act = is(o->act, "gelu", true) ? HN_ACT_GELU : HN_ACT_GELU_TANH,
-                   .tied = !o->untied && !vq, .head = vq ? HN_HEAD_VQ : HN_HEAD_DENSE,
-                   .codes = vq ? o->codes : 0, .token_bias = vq && o->token_bias, .dropout = (float)o->dropout },
+                   .ffn = o->ffn  ? o->ffn
+                          : llama ? gated
+                                  : 4 * o->width,
+                   .context = o->context,
+                   .eps = 1e-5f,
+                   .rope_base = 10000,
+                   .act = is(o->act, "gelu", true) ? HN_ACT_GELU : HN_ACT_GELU_TANH,
+                   .tied = !o->untied && !vq,
+                   .head = vq ? HN_HEAD_VQ : HN_HEAD_DENSE,
+                   .codes = vq ? o->codes : 0,
+                   .token_bias = vq && o->token_bias,
+                   .dropout = (float)o->dropout },
         .optimizer = { .adamw = { (float)o->beta1, (float)o->beta2, 1e-8f, (float)o->decay },
-                       .clip = (float)o->clip, .scale_loss = o->scale_loss },
-        .batch = o->batch, .length = o->length ? o->length : o->context, .steps = o->steps, .lr = (float)o->lr,
-        .lr_end = (float)o->lr_end, .warmup = o->warmup, .seed = (uint64_t)o->seed,
+                       .clip = (float)o->clip,
+                       .scale_loss = o->scale_loss },
+        .batch = o->batch,
+        .length = o->length ? o->length : o->context,
+        .steps = o->steps,
+        .lr = (float)o->lr,
+        .lr_end = (float)o->lr_end,
+        .warmup = o->warmup,
+        .seed = (uint64_t)o->seed,
     };
     if (o->warmup < 0)
         p.warmup = p.steps / 20 < 100 ? p.steps / 20 : 100;
@@ -127,7 +158,8 @@ static hn_status fit_steps(session *s)
     s->params.steps = n < 1 ? 1 : (int64_t)n;
     if (s->o->warmup < 0)
         s->params.warmup = s->params.steps / 20 < 100 ? s->params.steps / 20 : 100;
-    printf("a step takes %.0f ms: %lld steps in %g minutes\n", one * 1e3, (long long)s->params.steps, s->o->minutes);
+    printf("a step takes %.0f ms: %lld steps in %g minutes\n", one * 1e3,
+           (long long)s->params.steps, s->o->minutes);
     return HN_OK;
 }
 
@@ -192,8 +224,11 @@ static hn_status write_log(const session *s, const char *path)
     app_json_set(o, "device", app_json_device(hn_device_get_info(s->dev)));
     app_json_set(o, "steps", app_json_int(hn_trainer_steps_done(s->trainer)));
     app_json_set(o, "tokens_a_step", app_json_int(s->params.batch * s->params.length));
-    app_json_set(o, "tokens_per_second", app_json_number(s->here && s->seconds > 0 ? (double)(s->here * s->params.batch *
-                                                                            s->params.length) / s->seconds : NAN));
+    app_json_set(
+        o, "tokens_per_second",
+        app_json_number(s->here && s->seconds > 0
+                            ? (double)(s->here * s->params.batch * s->params.length) / s->seconds
+                            : NAN));
     app_json_set(o, "loss", loss);
     const hn_status st = hn__json_save(path, o);
     json_decref(o);
@@ -217,7 +252,8 @@ static void smooth(const double *y, int64_t n, double *out)
 static hn_status write_report(const session *s, const char *path)
 {
     const int64_t n = s->n_loss;
-    double *x = hn__calloc((size_t)n + 1, sizeof *x), *mean = hn__calloc((size_t)n + 1, sizeof *mean);
+    double *x = hn__calloc((size_t)n + 1, sizeof *x),
+           *mean = hn__calloc((size_t)n + 1, sizeof *mean);
     char size[64], speed[64], steps[64], nats[64];
     hn_status st = x && mean ? HN_OK : hn__nomem((size_t)n * sizeof *x);
     report *r = report_create("Language model training", s->o->out);
@@ -226,17 +262,29 @@ static hn_status write_report(const session *s, const char *path)
         for (int64_t i = 0; i < n; i++)
             x[i] = (double)(i + 1);
         smooth(s->loss, n, mean);
-        snprintf(size, sizeof size, "%.2f million", (double)hn_lm_params_count(&s->params.model) / 1e6);
-        snprintf(speed, sizeof speed, "%.0f tokens/s", s->seconds > 0 ? (double)(s->here * s->params.batch *
-                                                                      s->params.length) / s->seconds : 0);
+        snprintf(size, sizeof size, "%.2f million",
+                 (double)hn_lm_params_count(&s->params.model) / 1e6);
+        snprintf(speed, sizeof speed, "%.0f tokens/s",
+                 s->seconds > 0
+                     ? (double)(s->here * s->params.batch * s->params.length) / s->seconds
+                     : 0);
         snprintf(steps, sizeof steps, "%lld of %lld", (long long)n, (long long)s->params.steps);
         snprintf(nats, sizeof nats, "%.4f nats a token", n ? mean[n - 1] : NAN);
-        report_pairs(r, (report_pair[]){ { "Device", hn_device_get_info(s->dev)->name }, { "Parameters", size },
-                                         { "Steps", steps }, { "Loss (smoothed)", nats }, { "Speed", speed } }, 5);
+        report_pairs(r,
+                     (report_pair[]){ { "Device", hn_device_get_info(s->dev)->name },
+                                      { "Parameters", size },
+                                      { "Steps", steps },
+                                      { "Loss (smoothed)", nats },
+                                      { "Speed", speed } },
+                     5);
         report_section(r, "Loss");
-        const report_series series[] = { { "each step", x, s->loss, n, true }, { "smoothed", x, mean, n, false } };
-        report_line_chart(r, &(report_lines){ .title = "Training loss", .x_label = "step",
-                                              .y_label = "nats a token", .series = series, .n_series = 2 });
+        const report_series series[] = { { "each step", x, s->loss, n, true },
+                                         { "smoothed", x, mean, n, false } };
+        report_line_chart(r, &(report_lines){ .title = "Training loss",
+                                              .x_label = "step",
+                                              .y_label = "nats a token",
+                                              .series = series,
+                                              .n_series = 2 });
         st = report_write(r, path);
     }
     report_destroy(&r);
@@ -245,7 +293,8 @@ static hn_status write_report(const session *s, const char *path)
     return st;
 }
 
-static hn_status write_file(const session *s, const char *name, hn_status (*write)(const session *, const char *))
+static hn_status write_file(const session *s, const char *name,
+                            hn_status (*write)(const session *, const char *))
 {
     char *path = hn__path_join(s->o->out, name);
     if (!path)
@@ -266,7 +315,8 @@ static hn_status save(session *s)
 
 static hn_status train(session *s)
 {
-    const int64_t last = s->o->stop_after && s->o->stop_after < s->params.steps ? s->o->stop_after : s->params.steps;
+    const int64_t last = s->o->stop_after && s->o->stop_after < s->params.steps ? s->o->stop_after
+                                                                                : s->params.steps;
     const double per_step = (double)(s->params.batch * s->params.length);
     progress bar;
     hn_status st = HN_OK;
@@ -281,8 +331,9 @@ static hn_status train(session *s)
         s->seconds += (double)(hn__now_ns() - start) / 1e9;
         s->here++;
         if (st == HN_OK && !isfinite(r.loss) && !s->params.optimizer.scale_loss)
-            st = hn_fail(HN_ERR_ARG, "the loss of step %lld is not finite; try a lower --lr than %g", (long long)r.step,
-                         (double)s->params.lr);
+            st = hn_fail(HN_ERR_ARG,
+                         "the loss of step %lld is not finite; try a lower --lr than %g",
+                         (long long)r.step, (double)s->params.lr);
         if (st == HN_OK)
             st = remember(s, r.step, r.loss);
         snprintf(note, sizeof note, "loss %.4f  lr %.2e  |g| %.2f", r.loss, r.lr, r.grad_norm);
@@ -301,7 +352,8 @@ static hn_status begin(session *s)
         HN_TRY(fit_steps(s));
     if (s->o->resume)
         HN_TRY(steps_of_run(s));
-    HN_TRY(hn_trainer_create(s->dev, &s->params, s->data.tokens.id, s->data.tokens.n, &s->trainer));
+    HN_TRY(
+        hn_trainer_create(s->dev, &s->params, s->data.tokens.id, s->data.tokens.n, &s->trainer));
     if (s->o->resume) {
         HN_TRY(hn_trainer_resume(s->trainer, s->o->out));
         char *path = hn__path_join(s->o->out, "log.json");
@@ -311,7 +363,8 @@ static hn_status begin(session *s)
     }
     const hn_plan_info i = hn_plan_get_info(hn_trainer_plan(s->trainer));
     char block[32], weights[32];
-    printf("model: %.2f million parameters; a step is %d dispatches over %s, beside %s of weights and moments\n",
+    printf("model: %.2f million parameters; a step is %d dispatches over %s, beside %s of weights "
+           "and moments\n",
            (double)hn_lm_params_count(&s->params.model) / 1e6, i.n_steps,
            app_bytes_text((double)(i.block_bytes + i.io_bytes), block, sizeof block),
            app_bytes_text((double)i.weight_bytes, weights, sizeof weights));
@@ -326,9 +379,10 @@ static void say_end(const session *s)
     const int64_t done = hn_trainer_steps_done(s->trainer);
     for (int64_t i = s->n_loss - 1; i >= 0 && n < 20 && isfinite(s->loss[i]); i--, n++)
         sum += s->loss[i];
-    printf("step %lld of %lld: loss %.4f (mean of the last %lld), %.0f tokens/s\n", (long long)done,
-           (long long)s->params.steps, n ? sum / (double)n : NAN, (long long)n,
-           s->seconds > 0 ? (double)(s->here * s->params.batch * s->params.length) / s->seconds : 0);
+    printf("step %lld of %lld: loss %.4f (mean of the last %lld), %.0f tokens/s\n",
+           (long long)done, (long long)s->params.steps, n ? sum / (double)n : NAN, (long long)n,
+           s->seconds > 0 ? (double)(s->here * s->params.batch * s->params.length) / s->seconds
+                          : 0);
     printf("saved in %s (report.html shows the curve)\n", s->o->out);
     if (done < s->params.steps)
         printf("to go on: the same command with --resume\n");
@@ -343,7 +397,9 @@ static hn_status check_folder(const options *o)
     const bool there = hn__exists(latest);
     hn__free(latest);
     if (there && !o->resume)
-        return hn_fail(HN_ERR_ARG, "'%s' holds a run already: use --resume to go on with it, or another --out", o->out);
+        return hn_fail(HN_ERR_ARG,
+                       "'%s' holds a run already: use --resume to go on with it, or another --out",
+                       o->out);
     return there ? HN_OK : hn__mkdirs(o->out);
 }
 
@@ -385,30 +441,42 @@ int app_lm_train(int argc, const char **argv)
     options o = defaults;
     const struct poptOption table[] = {
         WORD("out", out, "folder of the run: checkpoints, log.json, report.html", "DIR"),
-        { "resume", 0, POPT_ARG_NONE, &o.resume, 0, "go on from the newest checkpoint in --out", NULL },
-        WORD("tokenizer", tokenizer, "tokenizer.json or its folder; otherwise one is trained on the text", "PATH"),
+        { "resume", 0, POPT_ARG_NONE, &o.resume, 0, "go on from the newest checkpoint in --out",
+          NULL },
+        WORD("tokenizer", tokenizer,
+             "tokenizer.json or its folder; otherwise one is trained on the text", "PATH"),
         INT("vocab", vocab, "tokens of the tokenizer that is trained", "N"),
         WORD("family", family, "llama (the default) or gpt2", "NAME"),
         WORD("act", act, "of gpt2: gelu (the default) or gelu_tanh", "NAME"),
-        INT("width", width, "of the model", "N"), INT("layers", layers, "blocks", "N"),
-        INT("heads", heads, "of attention", "N"), INT("kv-heads", kv_heads, "key-value heads (0: as --heads)", "N"),
+        INT("width", width, "of the model", "N"),
+        INT("layers", layers, "blocks", "N"),
+        INT("heads", heads, "of attention", "N"),
+        INT("kv-heads", kv_heads, "key-value heads (0: as --heads)", "N"),
         INT("ffn", ffn, "feed-forward width (0: 8/3 of the width, gpt2 4)", "N"),
         INT("context", context, "longest sequence", "N"),
         WORD("head", head, "dense (the default) or vq: a codebook and a map", "NAME"),
         INT("codes", codes, "of a vq head", "K"),
-        { "token-bias", 0, POPT_ARG_NONE, &o.token_bias, 0, "of a vq head: a learned bias for each token", NULL },
-        { "untied", 0, POPT_ARG_NONE, &o.untied, 0, "a dense head of its own, not the embedding", NULL },
-        REAL("dropout", dropout, "in [0, 1)"), INT("batch", batch, "sequences a step", "N"),
+        { "token-bias", 0, POPT_ARG_NONE, &o.token_bias, 0,
+          "of a vq head: a learned bias for each token", NULL },
+        { "untied", 0, POPT_ARG_NONE, &o.untied, 0, "a dense head of its own, not the embedding",
+          NULL },
+        REAL("dropout", dropout, "in [0, 1)"),
+        INT("batch", batch, "sequences a step", "N"),
         INT("length", length, "tokens of a sequence (0: the context)", "N"),
         INT("steps", steps, "of the whole run", "N"),
         REAL("minutes", minutes, "instead of --steps: as many as fit"),
-        INT("stop-after", stop_after, "stop at this step; the schedule stays that of --steps", "N"),
-        REAL("lr", lr, "learning rate after warm-up"), REAL("lr-end", lr_end, "at the end of the cosine"),
+        INT("stop-after", stop_after, "stop at this step; the schedule stays that of --steps",
+            "N"),
+        REAL("lr", lr, "learning rate after warm-up"),
+        REAL("lr-end", lr_end, "at the end of the cosine"),
         INT("warmup", warmup, "steps (-1: a twentieth, at most 100)", "N"),
-        REAL("weight-decay", decay, "of matrices"), REAL("clip", clip, "largest norm of the gradient (0: none)"),
-        REAL("beta1", beta1, "of AdamW"), REAL("beta2", beta2, "of AdamW"),
+        REAL("weight-decay", decay, "of matrices"),
+        REAL("clip", clip, "largest norm of the gradient (0: none)"),
+        REAL("beta1", beta1, "of AdamW"),
+        REAL("beta2", beta2, "of AdamW"),
         { "scale-loss", 0, POPT_ARG_NONE, &o.scale_loss, 0, "dynamic loss scaling", NULL },
-        { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &o.seed, 0, "of weights, data order and dropout", "N" },
+        { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &o.seed, 0,
+          "of weights, data order and dropout", "N" },
         INT("save-every", save_every, "steps between checkpoints (0: at the end only)", "N"),
         APP_DEVICE_OPTIONS(o.dev),
         APP_COMMON_OPTIONS,

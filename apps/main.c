@@ -116,8 +116,8 @@ static int run(int argc, const char **argv)
         return group_help(argv[1]);
     if (argc > 2 && argv[2][0] != '-')
         return unknown(argv[2], argv[1]);
-    fprintf(stderr, "hornito: %s: a subcommand is missing; hornito %s --help lists them\n", argv[1],
-            argv[1]);
+    fprintf(stderr, "hornito: %s: a subcommand is missing; hornito %s --help lists them\n",
+            argv[1], argv[1]);
     return APP_USAGE;
 }
 
@@ -146,7 +146,8 @@ int main(int argc, const char **argv)
     const int rc = dispatch(argc, argv);
     // What was printed may still be lost: a full disk, a closed pipe.
     if (fflush(stdout) || ferror(stdout)) {
-        fputs("hornito: standard output could not be written; free space, or write to another place\n",
+        fputs("hornito: standard output could not be written; free space, or write to another "
+              "place\n",
               stderr);
         return rc ? rc : APP_FAILED;
     }

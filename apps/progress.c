@@ -69,7 +69,8 @@ void progress_update(progress *p, int64_t done, const char *note)
 
     p->said_ns = hn__now_ns();
     if (p->terminal) {
-        fprintf(stderr, "\r\033[K%.78s", line); // more would wrap, and a wrapped line is not erased
+        fprintf(stderr, "\r\033[K%.78s",
+                line); // more would wrap, and a wrapped line is not erased
         drawn = true;
     } else {
         fprintf(stderr, "%s\n", line);

@@ -46,8 +46,12 @@ static void put(text *t, const char *s)
 static void put_html(text *t, const char *s)
 {
     for (; *s; s++) {
-        const char *e = *s == '&' ? "&amp;" : *s == '<' ? "&lt;" : *s == '>' ? "&gt;" : *s == '"' ? "&quot;"
-                        : *s == '\'' ? "&#39;" : NULL;
+        const char *e = *s == '&'    ? "&amp;"
+                        : *s == '<'  ? "&lt;"
+                        : *s == '>'  ? "&gt;"
+                        : *s == '"'  ? "&quot;"
+                        : *s == '\'' ? "&#39;"
+                                     : NULL;
         if (e)
             put(t, e);
         else
@@ -219,7 +223,8 @@ static void begin_chart(report *r, const char *kind, const char *title, double h
     char line[96];
     put(&r->body, "<figure><figcaption>");
     put_html(&r->body, title);
-    snprintf(line, sizeof line, "</figcaption><div class=\"chart\" style=\"height:%.1frem\">", height_rem);
+    snprintf(line, sizeof line, "</figcaption><div class=\"chart\" style=\"height:%.1frem\">",
+             height_rem);
     put(&r->body, line);
     snprintf(line, sizeof line, "<canvas id=\"chart-%d\" role=\"img\" aria-label=\"", r->n_charts);
     put(&r->body, line);
@@ -267,7 +272,8 @@ void report_bar_chart(report *r, const report_bars *b)
     if (!r)
         return;
     text *t = &r->charts;
-    begin_chart(r, "bars", b->title, 5 + 1.6 * b->n_labels * (b->n_series > 1 ? b->n_series * 0.75 : 1));
+    begin_chart(r, "bars", b->title,
+                5 + 1.6 * b->n_labels * (b->n_series > 1 ? b->n_series * 0.75 : 1));
     put_key(t, "value_label", b->value_label);
     put(t, "\"labels\":[");
     for (int i = 0; i < b->n_labels; i++) {
@@ -307,7 +313,8 @@ static void put_page(text *t, const report *r)
     put_bytes(t, r->body.p, (size_t)r->body.n);
     put(t, "<footer>Made by hornito.");
     if (r->n_charts) {
-        put(t, "<noscript> The charts need JavaScript; the tables do not.</noscript>\n<details><summary>"
+        put(t, "<noscript> The charts need JavaScript; the tables do "
+               "not.</noscript>\n<details><summary>"
                "Charts by Chart.js 3.9: its licence</summary><pre>");
         put_html(t, (const char *)report_chart_licence);
         put(t, "</pre></details>");

@@ -1,5 +1,5 @@
-// A page for people to look at: headings, tables and charts in one HTML file that needs no network.
-// Builders are sticky: the first failure (NOMEM) is kept, and report_write returns it.
+// A page for people to look at: headings, tables and charts in one HTML file that needs no
+// network. Builders are sticky: the first failure (NOMEM) is kept, and report_write returns it.
 #ifndef HORNITO_REPORT_H
 #define HORNITO_REPORT_H
 

@@ -2,6 +2,7 @@
 #ifndef HORNITO_REPORT_PARTS_H
 #define HORNITO_REPORT_PARTS_H
 
-extern const unsigned char report_chart_js[], report_chart_licence[], report_style[], report_script[];
+extern const unsigned char report_chart_js[], report_chart_licence[], report_style[],
+    report_script[];
 
 #endif

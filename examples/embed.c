@@ -27,11 +27,13 @@ static bool make_vulkan(hn_vulkan_handles *h)
     VkQueue q;
     uint32_t n = 1;
 
-    if (vkCreateInstance(&instance, NULL, &ins) || vkEnumeratePhysicalDevices(ins, &n, &phys) < 0 || !n ||
+    if (vkCreateInstance(&instance, NULL, &ins) ||
+        vkEnumeratePhysicalDevices(ins, &n, &phys) < 0 || !n ||
         vkCreateDevice(phys, &device, NULL, &dev))
         return false;
     vkGetDeviceQueue(dev, 0, 0, &q); // family 0 computes on every driver known to us
-    *h = (hn_vulkan_handles){ .instance = ins, .physical_device = phys, .device = dev, .queue = q };
+    *h =
+        (hn_vulkan_handles){ .instance = ins, .physical_device = phys, .device = dev, .queue = q };
     return true;
 }
 
@@ -59,7 +61,9 @@ int main(int argc, char **argv)
 
     const hn_device_params params = { .spec = argc == 4 && !own ? argv[3] : NULL,
                                       .vulkan = own ? &handles : NULL };
-    const hn_sample_params sample = { .temperature = 0.8f, .top_p = 0.95f, .seed = 1, .n_tokens = 60 };
+    const hn_sample_params sample = {
+        .temperature = 0.8f, .top_p = 0.95f, .seed = 1, .n_tokens = 60
+    };
     hn_device *device = NULL;
     hn_lm *model = NULL;
     hn_status s = hn_device_open(&params, &device);

@@ -29,8 +29,8 @@ static int bindings_of(const hn__shader *s)
     for (size_t i = 5; i < s->n_words;) {
         const uint32_t length = s->words[i] >> SpvWordCountShift;
         CHECK(length, "shader '%s': an instruction without words at %zu", s->name, i);
-        if ((s->words[i] & SpvOpCodeMask) == SpvOpDecorate && s->words[i + 2] == SpvDecorationBinding &&
-            (int)s->words[i + 3] >= n)
+        if ((s->words[i] & SpvOpCodeMask) == SpvOpDecorate &&
+            s->words[i + 2] == SpvDecorationBinding && (int)s->words[i + 3] >= n)
             n = (int)s->words[i + 3] + 1;
         i += length;
     }
@@ -98,7 +98,8 @@ static void compile_case(hn_device *d, const hn__op *op, hn_dtype type, uint64_t
     CHECK_OK(hn_graph_create(&g));
     CHECK_OK(hn__case_graph(c, g));
     const hn_status s = hn_plan_create(g, d, NULL, &p);
-    CHECK(s == HN_OK, "%s.%s seed %d: %s", op->name, hn_dtype_name(type), (int)seed, hn_error_text());
+    CHECK(s == HN_OK, "%s.%s seed %d: %s", op->name, hn_dtype_name(type), (int)seed,
+          hn_error_text());
     hn_plan_destroy(&p);
     hn_graph_destroy(&g);
     hn__case_destroy(&c);
@@ -172,9 +173,10 @@ static void compile_masked(uint32_t mask, json_t *kernels, int *n_shaders, int *
         json_array_append_new(kernels, f);
     }
     if (!mask)
-        json_array_append_new(report, json_pack("{s:s, s:s, s:s, s:O}", "family",
-                                                getenv("RADV_FORCE_FAMILY"), "device", d->info.name,
-                                                "driver", d->info.driver, "kernels", kernels));
+        json_array_append_new(report,
+                              json_pack("{s:s, s:s, s:s, s:O}", "family",
+                                        getenv("RADV_FORCE_FAMILY"), "device", d->info.name,
+                                        "driver", d->info.driver, "kernels", kernels));
     hn_device_close(&d);
 }
 

@@ -95,7 +95,8 @@ static void check_the_rest(void **state)
     check_refused(&g, HN_ERR_ARG, "top_k: k is 8, must be 1 to 128 and at most the 7");
     g = graph();
     const hn_val p = hn_input(g, "p", f32(1, 8, 0, 0, 0));
-    hn_sgd(g, p, hn_input(g, "g", f32(1, 9, 0, 0, 0)), p, hn_input(g, "h", f32(1, 2, 0, 0, 0)), 0, 0);
+    hn_sgd(g, p, hn_input(g, "g", f32(1, 9, 0, 0, 0)), p, hn_input(g, "h", f32(1, 2, 0, 0, 0)), 0,
+           0);
     check_refused(&g, HN_ERR_SHAPE, "operand 2 is f32[9], the parameter f32[8]");
     g = graph();
     hn_adamw(g, p, p, p, p, p, NULL);

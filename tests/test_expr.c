@@ -25,8 +25,8 @@ static void compare(const test_expr *t, int o, const void *out, const char *wher
     const int64_t bad = test_expr_bad(t, o, got);
     if (bad >= 0) {
         test_expr_print(t);
-        fail_msg("%s, seed %" PRIu64 ": output %d [%" PRId64 "] is %.9g, want %.9g", where, seed, o, bad,
-                 got[bad], t->want[o][bad]);
+        fail_msg("%s, seed %" PRIu64 ": output %d [%" PRId64 "] is %.9g, want %.9g", where, seed,
+                 o, bad, got[bad], t->want[o][bad]);
     }
     hn__free(got);
 }
@@ -34,7 +34,8 @@ static void compare(const test_expr *t, int o, const void *out, const char *wher
 // ---- host ----------------------------------------------------------------------------------
 
 // Runs on n threads; outputs in new memory, surrounded by a pattern.
-static char *run_host(const test_expr *t, int n_threads, bool over_input, void *ptr[], uint64_t seed)
+static char *run_host(const test_expr *t, int n_threads, bool over_input, void *ptr[],
+                      uint64_t seed)
 {
     hn__pool *pool;
     int64_t bytes = 0;
@@ -56,7 +57,8 @@ static char *run_host(const test_expr *t, int n_threads, bool over_input, void *
     hn__expr_run(&t->e, ptr, pool, scratch);
     for (int i = 0; i < t->e.n_in + t->e.n_out; i++)
         for (int k = 0; k < 64; k++)
-            CHECK(((char *)ptr[i])[n_bytes(t, i) + k] == 0x5a, "seed %" PRIu64 ": written past %d", seed, i);
+            CHECK(((char *)ptr[i])[n_bytes(t, i) + k] == 0x5a, "seed %" PRIu64 ": written past %d",
+                  seed, i);
     hn__free_aligned(scratch);
     hn__pool_destroy(&pool);
     return block;
@@ -68,7 +70,8 @@ static void check_host(void **state)
     for (uint64_t seed = 1; seed <= N_SEEDS; seed++) {
         test_expr *t = test_expr_draw(seed);
         void *one[HN__EXPR_IN + HN__EXPR_OUT], *three[HN__EXPR_IN + HN__EXPR_OUT];
-        char *a = run_host(t, 1, false, one, seed), *b = run_host(t, 3, t->alias >= 0, three, seed);
+        char *a = run_host(t, 1, false, one, seed),
+             *b = run_host(t, 3, t->alias >= 0, three, seed);
         for (int o = 0; o < t->e.n_out; o++) {
             const int i = t->e.n_in + o;
             compare(t, o, one[i], "cpu", seed);
@@ -111,7 +114,9 @@ static void run_device(hn_device *d, const test_expr *t, uint64_t seed)
 {
     static const uint32_t locals[] = { 128, 64, 100 };
     const int n_in = t->e.n_in, n = n_in + t->e.n_out;
-    hn__kernel_desc desc = { .name = "expr", .spec = { locals[seed % 3] }, .n_spec = 1, .n_bind = n, .push_bytes = 8 };
+    hn__kernel_desc desc = {
+        .name = "expr", .spec = { locals[seed % 3] }, .n_spec = 1, .n_bind = n, .push_bytes = 8
+    };
     hn__cmd cmd = { .label = "expr", .n_bind = n, .flop = 1e4 };
     uint32_t *words;
     hn__stream *s;
@@ -157,7 +162,8 @@ static void check_device(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest host[] = { cmocka_unit_test(check_host), cmocka_unit_test(check_valid) };
+    const struct CMUnitTest host[] = { cmocka_unit_test(check_host),
+                                       cmocka_unit_test(check_valid) };
     const struct CMUnitTest device[] = { cmocka_unit_test(check_device) };
     return getenv("HN_TEST_DEVICE") ? cmocka_run_group_tests(device, NULL, NULL)
                                     : cmocka_run_group_tests(host, NULL, NULL);

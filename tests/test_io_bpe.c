@@ -1,5 +1,6 @@
 // Byte-level BPE: equal to the stored tokens of the original, training, saving, refusals.
-// HN_TEST_GPT2 names a folder with encoder.json and vocab.bpe; without it GPT-2's rows are left out.
+// HN_TEST_GPT2 names a folder with encoder.json and vocab.bpe; without it GPT-2's rows are left
+// out.
 #include "support/check.h"
 #include "support/failing.h"
 #include "support/folder.h"
@@ -21,8 +22,8 @@ static void check_ids(hn_tokenizer *t, const json_t *row, const char *column, si
                                  json_is_true(json_object_get(row, "special")) ? HN_ENCODE_SPECIAL
                                                                                : 0,
                                  &ids));
-    CHECK(ids.n == (int64_t)json_array_size(want), "row %zu, %s: %d tokens, want %zu", line, column,
-          (int)ids.n, json_array_size(want));
+    CHECK(ids.n == (int64_t)json_array_size(want), "row %zu, %s: %d tokens, want %zu", line,
+          column, (int)ids.n, json_array_size(want));
     for (int64_t i = 0; i < ids.n; i++)
         CHECK(ids.id[i] == json_integer_value(json_array_get(want, (size_t)i)),
               "row %zu, %s: token %d is %d", line, column, (int)i, (int)ids.id[i]);
@@ -78,8 +79,8 @@ static void expect(hn_tokenizer *t, const char *text, int flags, int n, const in
 }
 
 // "ab ab ab abc abc aaaa" by hand: " a" and "ab" stand 5 times, " a" has the lower tokens: 256.
-// Then " a" and "b" stand 4 times: 257. Then "aa" (neighbours in "aaa", 2) and " ab" and "c" (2): 258
-// is "aa", 259 " abc".
+// Then " a" and "b" stand 4 times: 257. Then "aa" (neighbours in "aaa", 2) and " ab" and "c" (2):
+// 258 is "aa", 259 " abc".
 static void check_train_by_hand(void **state)
 {
     (void)state;
@@ -88,8 +89,8 @@ static void check_train_by_hand(void **state)
     for (int i = 0; i < 4; i++) {
         size_t n;
         const char *p = hn_tokenizer_bytes(t, 256 + i, &n);
-        CHECK(n == strlen(want[i]) && !memcmp(p, want[i], n), "token %d is '%.*s'", 256 + i, (int)n,
-              p ? p : "");
+        CHECK(n == strlen(want[i]) && !memcmp(p, want[i], n), "token %d is '%.*s'", 256 + i,
+              (int)n, p ? p : "");
         assert_int_equal(hn_tokenizer_find(t, want[i], strlen(want[i])), 256 + i);
     }
     // Nothing else stands twice, so the special tokens follow.
@@ -125,7 +126,8 @@ static int naive(const char *text, int vocab, int32_t rule[][2])
             int count = 0;
             for (int k = 0; k + 1 < n; k++)
                 count += sym[k] == sym[i] && sym[k + 1] == sym[i + 1];
-            if (count > best || (count == best && (sym[i] < a || (sym[i] == a && sym[i + 1] < b)))) {
+            if (count > best ||
+                (count == best && (sym[i] < a || (sym[i] == a && sym[i + 1] < b)))) {
                 best = count;
                 a = sym[i];
                 b = sym[i + 1];
@@ -184,7 +186,9 @@ static void check_save(void **state)
 {
     (void)state;
     folder_make("bpe");
-    hn_tokenizer *t = train("the cat and the hat and the bat \xc3\xa9t\xc3\xa9 \xc3\xa9t\xc3\xa9", 300), *u;
+    hn_tokenizer *t = train("the cat and the hat and the bat \xc3\xa9t\xc3\xa9 \xc3\xa9t\xc3\xa9",
+                            300),
+                 *u;
     CHECK_OK(hn_tokenizer_save(t, folder_path("tokenizer.json")));
     CHECK_OK(hn_tokenizer_load(folder_path("."), &u));
     assert_true(hn_tokenizer_hash(t) == hn_tokenizer_hash(u));
@@ -216,7 +220,8 @@ static void check_any_bytes(void **state)
         uint8_t text[64], back[64];
         const size_t n = (size_t)hn__rng_below(&r, 65);
         for (size_t i = 0; i < n; i++)
-            text[i] = (uint8_t)(hn__rng_below(&r, 3) ? 'a' + hn__rng_below(&r, 26) : hn__rng_u32(&r));
+            text[i] =
+                (uint8_t)(hn__rng_below(&r, 3) ? 'a' + hn__rng_below(&r, 26) : hn__rng_u32(&r));
         hn_ids ids = { 0 };
         CHECK_OK(hn_tokenizer_encode(t, text, n, HN_ENCODE_SPECIAL, &ids));
         size_t m;
@@ -268,8 +273,8 @@ static void check_streaming(void **state)
                   { "\x82", 1, 1 },       { "\xff", 1, 1 },    { "\xed\xa0", 2, 2 },
                   { "\xe2\xe2", 2, 1 },   { "\xf0\x80", 2, 2 } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        CHECK(hn_utf8_complete(cases[i].text, cases[i].n) == cases[i].want, "case %zu gives %zu", i,
-              hn_utf8_complete(cases[i].text, cases[i].n));
+        CHECK(hn_utf8_complete(cases[i].text, cases[i].n) == cases[i].want, "case %zu gives %zu",
+              i, hn_utf8_complete(cases[i].text, cases[i].n));
 }
 
 static void check_nfc(void **state)
@@ -320,11 +325,11 @@ static const char level[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}
 
 static const char ok[] = "\"merges\":[\"a b\"],";
 #define SPLIT(pattern)                                                                            \
-    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\""        \
-    pattern "\"},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\","              \
-            "\"add_prefix_space\":false,\"use_regex\":false}]}"
+    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":"       \
+    "\"" pattern "\"},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\","       \
+    "\"add_prefix_space\":false,\"use_regex\":false}]}"
 #define ADDED(id, content)                                                                        \
-    "[{\"id\":" #id ",\"content\":\"" content "\",\"single_word\":false,\"lstrip\":false,"          \
+    "[{\"id\":" #id ",\"content\":\"" content "\",\"single_word\":false,\"lstrip\":false,"        \
     "\"rstrip\":false,\"normalized\":false,\"special\":true}]"
 static const struct {
     const char *pre, *model, *added, *rest, *why;

@@ -134,8 +134,8 @@ static void check_onnx(void **state)
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         const hn_tensor *e;
         CHECK_OK(hn_tensors_get(t, want[i].name, &e));
-        CHECK(!strcmp(e->file_dtype, want[i].dtype) && e->rank == want[i].rank, "%s is %s", e->name,
-              e->file_dtype);
+        CHECK(!strcmp(e->file_dtype, want[i].dtype) && e->rank == want[i].rank, "%s is %s",
+              e->name, e->file_dtype);
         memset(x, 0, sizeof x);
         CHECK_OK(hn_tensor_read(e, HN_F32, x));
         for (int k = 0; k < 3; k++)

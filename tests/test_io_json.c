@@ -43,7 +43,8 @@ static void check_refused(void **state)
 static void check_fields(void **state)
 {
     (void)state;
-    static const char text[] = "{\"i\":7,\"r\":0.5,\"b\":true,\"s\":\"x\",\"o\":{},\"a\":[],\"n\":null}";
+    static const char text[] =
+        "{\"i\":7,\"r\":0.5,\"b\":true,\"s\":\"x\",\"o\":{},\"a\":[],\"n\":null}";
     json_t *v;
     CHECK_OK(hn__json_parse(text, sizeof text - 1, "c", &v));
     int64_t i;

@@ -1,4 +1,5 @@
-// Every allocation of the library made to fail in turn: a status each time, and nothing left behind.
+// Every allocation of the library made to fail in turn: a status each time, and nothing left
+// behind.
 #include "support/check.h"
 
 #include "base/base.h"
@@ -33,11 +34,28 @@ static hn_train_params params(hn_lm_family family)
 {
     const bool vq = family == HN_LM_LLAMA;
     return (hn_train_params){
-        .model = { .family = family, .vocab = 64, .width = 16, .layers = 1, .heads = 2, .kv_heads = 2, .ffn = 32,
-                   .context = 16, .eps = 1e-5f, .rope_base = 10000, .act = HN_ACT_GELU, .tied = !vq,
-                   .head = vq ? HN_HEAD_VQ : HN_HEAD_DENSE, .codes = vq ? 8 : 0, .token_bias = vq, .dropout = 0.1f },
+        .model = { .family = family,
+                   .vocab = 64,
+                   .width = 16,
+                   .layers = 1,
+                   .heads = 2,
+                   .kv_heads = 2,
+                   .ffn = 32,
+                   .context = 16,
+                   .eps = 1e-5f,
+                   .rope_base = 10000,
+                   .act = HN_ACT_GELU,
+                   .tied = !vq,
+                   .head = vq ? HN_HEAD_VQ : HN_HEAD_DENSE,
+                   .codes = vq ? 8 : 0,
+                   .token_bias = vq,
+                   .dropout = 0.1f },
         .optimizer = { .adamw = { 0.9f, 0.95f, 1e-8f, 0.1f }, .clip = 1, .scale_loss = true },
-        .batch = 1, .length = 16, .steps = 3, .lr = 1e-3f, .seed = 3,
+        .batch = 1,
+        .length = 16,
+        .steps = 3,
+        .lr = 1e-3f,
+        .seed = 3,
     };
 }
 
@@ -70,13 +88,14 @@ static void fail_each(const char *spec, hn_lm_family family, int64_t stride)
     for (int64_t at = 1; at <= n; at += at < 300 || at > n - 100 ? 1 : stride, tried++) {
         h = (heap){ .fail_at = at };
         const hn_status s = work(spec, family);
-        CHECK(s == HN_ERR_NOMEM, "allocation %lld of %lld: %s: %s", (long long)at, (long long)n, hn_status_name(s),
-              hn_error_text());
+        CHECK(s == HN_ERR_NOMEM, "allocation %lld of %lld: %s: %s", (long long)at, (long long)n,
+              hn_status_name(s), hn_error_text());
         CHECK(h.alive == 0, "allocation %lld of %lld: %lld are left", (long long)at, (long long)n,
               (long long)h.alive);
     }
     hn_set_allocator(NULL);
-    print_message("%s: %lld of %lld allocations made to fail in turn\n", spec, (long long)tried, (long long)n);
+    print_message("%s: %lld of %lld allocations made to fail in turn\n", spec, (long long)tried,
+                  (long long)n);
 }
 
 static void check_cpu(void **state)

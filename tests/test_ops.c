@@ -45,8 +45,8 @@ static const struct {
 #define CHECK_DRAW(call)                                                                          \
     do {                                                                                          \
         const hn_status draw_ = (call);                                                           \
-        CHECK(draw_ == HN_OK, "%s.%s seed %" PRIu64 " on %s: %s", op->name, hn_dtype_name(t), seed, \
-              where, hn_error_text());                                                            \
+        CHECK(draw_ == HN_OK, "%s.%s seed %" PRIu64 " on %s: %s", op->name, hn_dtype_name(t),     \
+              seed, where, hn_error_text());                                                      \
     } while (0)
 
 static void check_forward(const hn__op *op, hn_dtype t, uint64_t seed, hn_device *dev)

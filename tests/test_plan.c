@@ -23,14 +23,15 @@ static hn_type f32(int rank, const int64_t *dim)
 
 static const hn_init ones = { HN_INIT_CONST, 1 }, normal = { HN_INIT_NORMAL, 0.5f };
 
-// A small network with everything a plan treats apart: chains, stretched operands, reductions, views,
-// constants, a value used twice, an assignment in place and one that cannot be.
+// A small network with everything a plan treats apart: chains, stretched operands, reductions,
+// views, constants, a value used twice, an assignment in place and one that cannot be.
 static hn_graph *network(void)
 {
     hn_graph *g;
     CHECK_OK(hn_graph_create(&g));
     const hn_val x = hn_input(g, "x", F32(12, 20)), w = hn_param(g, "w", F32(20, 8), normal);
-    const hn_val scale = hn_param(g, "scale", F32(20), ones), mean = hn_state(g, "mean", F32(8), normal);
+    const hn_val scale = hn_param(g, "scale", F32(20), ones),
+                 mean = hn_state(g, "mean", F32(8), normal);
     const hn_val y = hn_matmul(g, hn_rms_norm(g, x, scale, 1e-5f), w, NULL);
     const hn_val z = hn_gelu(g, hn_sub(g, y, mean));
     const hn_val loss = hn_mean_all(g, hn_mul(g, z, hn_reshape(g, z, 2, (int64_t[]){ 12, 8 })));
@@ -50,7 +51,8 @@ typedef struct result {
     float loss, z[96], x[240], w[160], scale[20], mean[8];
 } result;
 
-static hn_status run_network(const hn_graph *g, hn_device *d, hn_plan_params p, int steps, result *r)
+static hn_status run_network(const hn_graph *g, hn_device *d, hn_plan_params p, int steps,
+                             result *r)
 {
     hn_plan *plan = NULL;
     float x[240];
@@ -70,9 +72,12 @@ static hn_status run_network(const hn_graph *g, hn_device *d, hn_plan_params p, 
         void *to;
         int64_t n;
         bool weight;
-    } reads[] = { { "loss", &r->loss, 4, false },       { "z", r->z, sizeof r->z, false },
-                  { "same x", r->x, sizeof r->x, false }, { "w", r->w, sizeof r->w, true },
-                  { "scale", r->scale, sizeof r->scale, true }, { "mean", r->mean, sizeof r->mean, true } };
+    } reads[] = { { "loss", &r->loss, 4, false },
+                  { "z", r->z, sizeof r->z, false },
+                  { "same x", r->x, sizeof r->x, false },
+                  { "w", r->w, sizeof r->w, true },
+                  { "scale", r->scale, sizeof r->scale, true },
+                  { "mean", r->mean, sizeof r->mean, true } };
     for (size_t i = 0; s == HN_OK && i < sizeof reads / sizeof *reads; i++)
         s = reads[i].weight ? hn_weights_read(p.weights, reads[i].name, reads[i].to, reads[i].n)
                             : hn_plan_read(plan, reads[i].name, reads[i].to, reads[i].n);
@@ -85,8 +90,8 @@ static void check_close(const result *a, const result *b, double tol, const char
 {
     const float *x = (const float *)a, *y = (const float *)b;
     for (size_t i = 0; i < sizeof *a / sizeof *x; i++)
-        CHECK(fabs((double)x[i] - (double)y[i]) <= tol * (1 + fabs((double)y[i])), "%s: number %zu is %g, want %g",
-              what, i, (double)x[i], (double)y[i]);
+        CHECK(fabs((double)x[i] - (double)y[i]) <= tol * (1 + fabs((double)y[i])),
+              "%s: number %zu is %g, want %g", what, i, (double)x[i], (double)y[i]);
 }
 
 // Every way of planning gives what the references give.
@@ -135,8 +140,12 @@ static void check_assign(void **state)
     hn_assign(g, b, a);
     hn_assign(g, c, sum);
     hn_assign(g, d, sum);
-    hn_assign(g, e, hn_matmul(g, hn_reshape(g, c, 2, (int64_t[]){ 3, 1 }), hn_const(g, F32(1, 1), &(float){ 2 }), NULL).id
-                        ? hn_mul(g, c, c) : c);
+    hn_assign(g, e,
+              hn_matmul(g, hn_reshape(g, c, 2, (int64_t[]){ 3, 1 }),
+                        hn_const(g, F32(1, 1), &(float){ 2 }), NULL)
+                      .id
+                  ? hn_mul(g, c, c)
+                  : c);
     hn_output(g, "old c", c);
     hn_plan_params p = { 0 };
     hn_plan *plan;
@@ -150,8 +159,8 @@ static void check_assign(void **state)
         CHECK_OK(hn_plan_run(plan));
         for (int i = 0; i < 5; i++) {
             CHECK_OK(hn_weights_read(p.weights, names[i], v, sizeof v));
-            CHECK(v[0] == want[step][i] && v[2] == v[0], "step %d: %s is %g, want %g", step, names[i], (double)v[0],
-                  (double)want[step][i]);
+            CHECK(v[0] == want[step][i] && v[2] == v[0], "step %d: %s is %g, want %g", step,
+                  names[i], (double)v[0], (double)want[step][i]);
         }
         CHECK_OK(hn_plan_read(plan, "old c", v, sizeof v));
         CHECK(v[1] == want[step][5], "step %d: old c is %g", step, (double)v[1]);
@@ -176,9 +185,11 @@ static void check_bytes(void **state)
     const int64_t taken = hn_device_bytes(dev) - before;
     CHECK(taken == predicted.block_bytes + predicted.io_bytes, "%lld bytes taken, %lld predicted",
           (long long)taken, (long long)(predicted.block_bytes + predicted.io_bytes));
-    CHECK(predicted.weight_bytes == 4 * (160 + 20 + 8), "%lld bytes of weights", (long long)predicted.weight_bytes);
-    CHECK((double)predicted.block_bytes <= 1.15 * (double)predicted.live_bytes, "block %lld, bound %lld",
-          (long long)predicted.block_bytes, (long long)predicted.live_bytes);
+    CHECK(predicted.weight_bytes == 4 * (160 + 20 + 8), "%lld bytes of weights",
+          (long long)predicted.weight_bytes);
+    CHECK((double)predicted.block_bytes <= 1.15 * (double)predicted.live_bytes,
+          "block %lld, bound %lld", (long long)predicted.block_bytes,
+          (long long)predicted.live_bytes);
     hn_plan_destroy(&plan);
     hn_weights_destroy(&p.weights);
     CHECK(hn_device_bytes(dev) == before - predicted.weight_bytes, "bytes are left after destroy");
@@ -196,17 +207,21 @@ static void check_overlap_never(void **state)
         p.n_slots = 1 + hn__rng_below(&rng, 2 * p.n_steps);
         p.slots = calloc((size_t)p.n_slots, sizeof *p.slots);
         for (int64_t i = 0; i < p.n_slots; i++) {
-            const int64_t first = hn__rng_below(&rng, p.n_steps), length = hn__rng_dim(&rng, p.n_steps);
+            const int64_t first = hn__rng_below(&rng, p.n_steps),
+                          length = hn__rng_dim(&rng, p.n_steps);
             const int64_t last = first + length < p.n_steps ? first + length : p.n_steps - 1;
-            p.slots[i] = (hn__slot){ HN__BLOCK, 0, 1 + hn__rng_dim(&rng, 1 << 20), NULL, (int)first, (int)last };
+            p.slots[i] = (hn__slot){ HN__BLOCK, 0,          1 + hn__rng_dim(&rng, 1 << 20),
+                                     NULL,      (int)first, (int)last };
         }
         CHECK_OK(hn__place(&p));
         for (int64_t i = 0; i < p.n_slots; i++)
             for (int64_t j = 0; j < i; j++) {
                 const hn__slot *a = &p.slots[i], *b = &p.slots[j];
                 const bool meet = a->first <= b->last && b->first <= a->last;
-                const bool share = a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
-                CHECK(!(meet && share), "seed %llu: slots %d and %d overlap", (unsigned long long)seed, (int)i, (int)j);
+                const bool share =
+                    a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
+                CHECK(!(meet && share), "seed %llu: slots %d and %d overlap",
+                      (unsigned long long)seed, (int)i, (int)j);
             }
         const double ratio = (double)p.info.block_bytes / (double)p.info.live_bytes;
         worst = ratio > worst ? ratio : worst;
@@ -243,8 +258,9 @@ static void check_bad_calls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(check_ways_agree), cmocka_unit_test(check_equal_bits), cmocka_unit_test(check_assign),
-        cmocka_unit_test(check_bytes),      cmocka_unit_test(check_overlap_never), cmocka_unit_test(check_bad_calls),
+        cmocka_unit_test(check_ways_agree),    cmocka_unit_test(check_equal_bits),
+        cmocka_unit_test(check_assign),        cmocka_unit_test(check_bytes),
+        cmocka_unit_test(check_overlap_never), cmocka_unit_test(check_bad_calls),
     };
     const hn_device_params p = test_device_params();
     dev = test_device_open(&p);

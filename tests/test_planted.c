@@ -137,14 +137,28 @@ static const struct {
     { "host: other bits each time", "layer_norm", PLAN, HN_F32, { .host = differ_each_time } },
     { "host: operands swapped", "sub", PLAN, HN_F32, { .tile = swap_operands } },
     { "gradient: off by 1e-5", "conv2d", GRADIENT, HN_F32, { .grad = grow_slightly } },
-    { "gradient: an operand forgotten", "layer_norm", GRADIENT, HN_F32, { .grad = drop_last_operand } },
+    { "gradient: an operand forgotten",
+      "layer_norm",
+      GRADIENT,
+      HN_F32,
+      { .grad = drop_last_operand } },
     { "gradient: a term dropped", "rms_norm", GRADIENT, HN_F32, { .grad = drop_term } },
     { "dispatch: a workgroup short", "conv2d", KERNEL, HN_F32, { .launch = one_group_short } },
     { "dispatch: bindings swapped", "sgd", KERNEL, HN_F32, { .launch = swap_bindings } },
     { "dispatch: a column short", "softmax", KERNEL, HN_F16, { .launch = wrong_size } },
-    { "shader: the last column skipped", "rms_norm", KERNEL, HN_F32, { 0 }, SHADER(planted_rms_norm) },
+    { "shader: the last column skipped",
+      "rms_norm",
+      KERNEL,
+      HN_F32,
+      { 0 },
+      SHADER(planted_rms_norm) },
     { "shader: a write past the end", "transpose", KERNEL, HN_F32, { 0 }, SHADER(planted_copy) },
-    { "shader: the neighbour overwritten", "dropout", KERNEL, HN_F16, { 0 }, SHADER(planted_store) },
+    { "shader: the neighbour overwritten",
+      "dropout",
+      KERNEL,
+      HN_F16,
+      { 0 },
+      SHADER(planted_store) },
     { "shader: no bias correction", "adamw", KERNEL, HN_F32, { 0 }, SHADER(planted_adamw) },
 };
 enum { N_BUGS = sizeof bugs / sizeof *bugs };
@@ -203,8 +217,8 @@ static void check_bug(int bug, hn_device *dev)
     for (uint64_t seed = 1; seed <= DRAWS; seed++)
         if (look(&wrong, bug, seed, dev, bugs[bug].shader) && !n_caught++)
             snprintf(first, sizeof first, "%.150s", hn_error_text());
-    printf("%-34s %-10s caught by %2d of %d draws: %s\n", bugs[bug].name, op->name, n_caught, DRAWS,
-           first);
+    printf("%-34s %-10s caught by %2d of %d draws: %s\n", bugs[bug].name, op->name, n_caught,
+           DRAWS, first);
     CHECK(n_caught, "%s of %s was not caught by seeds 1 to %d", bugs[bug].name, op->name, DRAWS);
 }
 

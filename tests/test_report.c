@@ -67,7 +67,8 @@ static void check_escaping(void **state)
     CHECK_OK(write_page((void *)(uintptr_t)path));
     char *page = read_page(path);
     CHECK(!strstr(page, "<script>alert"), "a text became a script");
-    CHECK(count(page, "</script>") == 3, "%d ends of scripts, 3 are ours", count(page, "</script>"));
+    CHECK(count(page, "</script>") == 3, "%d ends of scripts, 3 are ours",
+          count(page, "</script>"));
     CHECK(strstr(page, "&lt;/script&gt;&lt;script&gt;alert(1)"), "the title is not there as text");
     CHECK(strstr(page, "\\u003c/script\\u003e"), "the charts' texts are not escaped");
     CHECK(!strstr(page, " src=") && !strstr(page, "@import"), "the page fetches something");
@@ -82,11 +83,13 @@ static void check_numbers(void **state)
     const char *path = folder_path("page.html");
     CHECK_OK(write_page((void *)(uintptr_t)path));
     char *page = read_page(path);
-    CHECK(strstr(page, "\"points\":[{\"x\":1,\"y\":null},{\"x\":10,\"y\":2.5},{\"x\":100,\"y\":null}]"),
+    CHECK(strstr(page,
+                 "\"points\":[{\"x\":1,\"y\":null},{\"x\":10,\"y\":2.5},{\"x\":100,\"y\":null}]"),
           "gaps are null, and 0 has no place on a logarithmic axis");
     CHECK(strstr(page, "\"values\":[1.5,null]"), "a bar that is no number is null");
     CHECK(strstr(page, "<td class=\"number\">12</td>"), "numbers stand to the right");
-    CHECK(!strstr(page, "<td class=\"number\">1.5 ms</td>"), "a column with words stands to the left");
+    CHECK(!strstr(page, "<td class=\"number\">1.5 ms</td>"),
+          "a column with words stands to the left");
     free(page);
     folder_remove();
 }
@@ -107,7 +110,8 @@ static void check_whole_or_absent(void **state)
     folder_make("report");
     const char *path = folder_path("missing/page.html");
     CHECK_FAILS(write_page((void *)(uintptr_t)path), HN_ERR_IO);
-    CHECK(strstr(hn_error_text(), "missing"), "the text does not name the place: %s", hn_error_text());
+    CHECK(strstr(hn_error_text(), "missing"), "the text does not name the place: %s",
+          hn_error_text());
     folder_remove();
 }
 

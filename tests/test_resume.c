@@ -24,10 +24,26 @@ static char root[] = "/tmp/hornito-resume-XXXXXX";
 static hn_train_params params(void)
 {
     return (hn_train_params){
-        .model = { .family = HN_LM_GPT2, .vocab = 512, .width = 64, .layers = 4, .heads = 2, .kv_heads = 2,
-                   .ffn = 256, .context = 64, .eps = 1e-5f, .act = HN_ACT_GELU, .tied = true, .dropout = 0.1f },
+        .model = { .family = HN_LM_GPT2,
+                   .vocab = 512,
+                   .width = 64,
+                   .layers = 4,
+                   .heads = 2,
+                   .kv_heads = 2,
+                   .ffn = 256,
+                   .context = 64,
+                   .eps = 1e-5f,
+                   .act = HN_ACT_GELU,
+                   .tied = true,
+                   .dropout = 0.1f },
         .optimizer = { .adamw = { 0.9f, 0.95f, 1e-8f, 0.1f }, .clip = 1 },
-        .batch = 2, .length = 64, .steps = STEPS, .lr = 1e-3f, .lr_end = 1e-4f, .warmup = 5, .seed = 3,
+        .batch = 2,
+        .length = 64,
+        .steps = STEPS,
+        .lr = 1e-3f,
+        .lr_end = 1e-4f,
+        .warmup = 5,
+        .seed = 3,
     };
 }
 
@@ -130,15 +146,15 @@ static void check_killed(void **state)
     print_message("seed %llu\n", (unsigned long long)seed);
     const uint64_t start = hn__now_ns();
     run_child(whole, -1);
-    // Moments over the whole length of a run, so that some fall into opening, some into a step, some
-    // into the writing of a checkpoint.
+    // Moments over the whole length of a run, so that some fall into opening, some into a step,
+    // some into the writing of a checkpoint.
     const double length_us = (double)(hn__now_ns() - start) / 1e3;
     for (int tries = 0; kills < KILLS && tries < 200; tries++) {
         if (run_child(killed, (long)(hn__rng_uniform(&rng) * length_us * 0.6))) {
             kills++;
         } else { // it came to its end: compare, and begin again
-            CHECK(final_loss(killed) == final_loss(whole), "seed %llu: another loss after %d kills",
-                  (unsigned long long)seed, kills);
+            CHECK(final_loss(killed) == final_loss(whole),
+                  "seed %llu: another loss after %d kills", (unsigned long long)seed, kills);
             CHECK_OK(hn__remove_all(killed));
         }
     }
@@ -202,7 +218,8 @@ static void check_settings(void **state)
     p.lr = 2e-3f;
     CHECK_OK(hn_trainer_create(d, &p, tokens, N_TOKENS, &t));
     CHECK_FAILS(hn_trainer_resume(t, whole), HN_ERR_ARG);
-    CHECK(strstr(hn_error_text(), "lr"), "the text does not name what differs: %s", hn_error_text());
+    CHECK(strstr(hn_error_text(), "lr"), "the text does not name what differs: %s",
+          hn_error_text());
     CHECK_FAILS(hn_trainer_resume(t, none), HN_ERR_IO);
     hn_trainer_destroy(&t);
     hn_device_close(&d);
@@ -216,7 +233,8 @@ int main(void)
         tokens[i] = (int32_t)((uint32_t)(i % 700) * 2654435761u >> 23);
     if (!mkdtemp(root))
         return 1;
-    const struct CMUnitTest tests[] = { cmocka_unit_test(check_killed), cmocka_unit_test(check_lost_device),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(check_killed),
+                                        cmocka_unit_test(check_lost_device),
                                         cmocka_unit_test(check_settings) };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     hn__remove_all(root);

@@ -19,7 +19,9 @@ static void check_positions(void **state)
         CHECK_OK(hn_graph_create(&g));
         const hn_val in = hn_input(g, "x", (hn_type){ HN_F32, 4, { 1, T, 1, D } });
         const hn_val pos = hn_input(g, "at", (hn_type){ HN_I32, 1, { T } });
-        hn_output(g, "y", hn_rope(g, in, pos, &(hn_rope_params){ .base = 10000, .neighbours = neighbours }));
+        hn_output(
+            g, "y",
+            hn_rope(g, in, pos, &(hn_rope_params){ .base = 10000, .neighbours = neighbours }));
         CHECK_OK(hn_plan_create(g, dev, NULL, &plan));
         for (int i = 0; i < T * D; i++)
             x[i] = (float)(i * 29 % 83) / 41 - 1;
@@ -31,8 +33,10 @@ static void check_positions(void **state)
             for (int i = 0; i < D / 2; i++) {
                 const int p = t * D + (neighbours ? 2 * i : i), q = neighbours ? p + 1 : p + D / 2;
                 const double a = at[t] * pow(10000, -2.0 * i / D), c = cos(a), s = sin(a);
-                CHECK(fabs(y[p] - (x[p] * c - x[q] * s)) < 2e-6 && fabs(y[q] - (x[q] * c + x[p] * s)) < 2e-6,
-                      "position %d, pair %d: %g, want %g", at[t], i, (double)y[p], x[p] * c - x[q] * s);
+                CHECK(fabs(y[p] - (x[p] * c - x[q] * s)) < 2e-6 &&
+                          fabs(y[q] - (x[q] * c + x[p] * s)) < 2e-6,
+                      "position %d, pair %d: %g, want %g", at[t], i, (double)y[p],
+                      x[p] * c - x[q] * s);
             }
         hn_plan_destroy(&plan);
         hn_graph_destroy(&g);

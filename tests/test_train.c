@@ -24,9 +24,18 @@ static uint32_t mix(uint32_t x)
 
 static hn_lm_config config(hn_lm_family family)
 {
-    return (hn_lm_config){ .family = family, .vocab = V, .width = 64, .layers = 4, .heads = 2,
-                           .kv_heads = family == HN_LM_GPT2 ? 2 : 1, .ffn = 256, .context = T, .eps = 1e-5f,
-                           .rope_base = 10000, .act = HN_ACT_GELU, .tied = true };
+    return (hn_lm_config){ .family = family,
+                           .vocab = V,
+                           .width = 64,
+                           .layers = 4,
+                           .heads = 2,
+                           .kv_heads = family == HN_LM_GPT2 ? 2 : 1,
+                           .ffn = 256,
+                           .context = T,
+                           .eps = 1e-5f,
+                           .rope_base = 10000,
+                           .act = HN_ACT_GELU,
+                           .tied = true };
 }
 
 typedef struct run {
@@ -47,7 +56,8 @@ static void write_weights(const hn_graph *g, hn_weights *w)
         const int64_t count = hn_type_numel(&t);
         float *x = malloc((size_t)count * sizeof *x);
         for (int64_t k = 0; k < count; k++)
-            x[k] = (float)((2 * (mix((uint32_t)k + ((uint32_t)i << 20)) / 4294967296.0) - 1) * 0.08);
+            x[k] =
+                (float)((2 * (mix((uint32_t)k + ((uint32_t)i << 20)) / 4294967296.0) - 1) * 0.08);
         if (t.rank > 1)
             CHECK_OK(hn_weights_write(w, params[i].name, x, hn_type_bytes(&t)));
         free(x);
@@ -90,7 +100,8 @@ static float step(run *r, int s)
     float loss;
     for (int b = 0; b < B; b++)
         for (int t = 0; t <= T; t++) {
-            const int32_t token = (int32_t)(mix((uint32_t)((s * 331 + b * 5003 + t) % 1021 + 77777)) % V);
+            const int32_t token =
+                (int32_t)(mix((uint32_t)((s * 331 + b * 5003 + t) % 1021 + 77777)) % V);
             if (t < T)
                 ids[b * T + t] = token;
             if (t)
@@ -109,7 +120,9 @@ static const hn_optimizer_params adamw = { .adamw = { 0.9f, 0.95f, 1e-8f, 0.1f }
 static int steps_here(hn_lm_family family)
 {
     const hn_device_kind kind = hn_device_get_info(dev)->kind;
-    return kind == HN_DEVICE_REF ? 5 : kind == HN_DEVICE_VULKAN && family == HN_LM_LLAMA ? 10 : STEPS;
+    return kind == HN_DEVICE_REF                               ? 5
+           : kind == HN_DEVICE_VULKAN && family == HN_LM_LLAMA ? 10
+                                                               : STEPS;
 }
 
 static void check_oracle(hn_lm_family family, const char *file)
@@ -127,7 +140,8 @@ static void check_oracle(hn_lm_family family, const char *file)
     CHECK(json_array_size(want) == STEPS, "%s has %zu losses", path, json_array_size(want));
     start(&r, &c, &adamw);
     for (int s = 0; s < steps; s++) {
-        const double loss = step(&r, s), torch = json_number_value(json_array_get(want, (size_t)s));
+        const double loss = step(&r, s),
+                     torch = json_number_value(json_array_get(want, (size_t)s));
         const double off = fabs(loss - torch) / torch;
         CHECK(off <= 1e-3, "step %d: loss %.6f, PyTorch has %.6f", s + 1, loss, torch);
         worst = off > worst ? off : worst;
@@ -158,12 +172,13 @@ static void check_bytes(void **state)
     const hn_plan_info i = hn_plan_get_info(r.plan);
     CHECK(r.taken == i.block_bytes + i.io_bytes, "%lld bytes taken, %lld said", (long long)r.taken,
           (long long)(i.block_bytes + i.io_bytes));
-    CHECK(r.taken == r.predicted.block_bytes + r.predicted.io_bytes, "%lld bytes taken, %lld predicted",
-          (long long)r.taken, (long long)(r.predicted.block_bytes + r.predicted.io_bytes));
-    CHECK((double)i.block_bytes <= 1.15 * (double)i.live_bytes, "block %lld, bound %lld", (long long)i.block_bytes,
-          (long long)i.live_bytes);
-    print_message("training step: %d operators in %d steps, block %.3f of its bound\n", i.n_ops, i.n_steps,
-                  (double)i.block_bytes / (double)i.live_bytes);
+    CHECK(r.taken == r.predicted.block_bytes + r.predicted.io_bytes,
+          "%lld bytes taken, %lld predicted", (long long)r.taken,
+          (long long)(r.predicted.block_bytes + r.predicted.io_bytes));
+    CHECK((double)i.block_bytes <= 1.15 * (double)i.live_bytes, "block %lld, bound %lld",
+          (long long)i.block_bytes, (long long)i.live_bytes);
+    print_message("training step: %d operators in %d steps, block %.3f of its bound\n", i.n_ops,
+                  i.n_steps, (double)i.block_bytes / (double)i.live_bytes);
     end(&r);
 }
 
@@ -179,12 +194,12 @@ static void check_equal_bits(void **state)
             loss[k][s] = step(&r, s);
         end(&r);
     }
-    CHECK(!memcmp(loss[0], loss[1], sizeof loss[0]), "two runs differ: %.9g and %.9g", (double)loss[0][1],
-          (double)loss[1][1]);
+    CHECK(!memcmp(loss[0], loss[1], sizeof loss[0]), "two runs differ: %.9g and %.9g",
+          (double)loss[0][1], (double)loss[1][1]);
 }
 
-// A vq head with its identity map is the dense head: the same losses. With a shared map, the loss by
-// K terms is that of the V logits.
+// A vq head with its identity map is the dense head: the same losses. With a shared map, the loss
+// by K terms is that of the V logits.
 static void check_vq_head(void **state)
 {
     (void)state;
@@ -212,7 +227,8 @@ static void check_vq_head(void **state)
     for (int i = 0; i < 6 * 64; i++)
         hidden[i] = (float)(mix((uint32_t)i + 99) % 1000) / 100 - 5;
     CHECK_OK(hn_vq_map_by_mass(counts, V, 40, map));
-    CHECK(map[0] != map[1] && map[510] == map[511], "codes %d %d %d %d", map[0], map[1], map[510], map[511]);
+    CHECK(map[0] != map[1] && map[510] == map[511], "codes %d %d %d %d", map[0], map[1], map[510],
+          map[511]);
     CHECK_OK(hn_weights_write(w, "lm_head.map", map, sizeof map));
     CHECK_OK(hn_weights_write(w, "lm_head.token_bias", bias, sizeof bias));
     CHECK_OK(hn_plan_create(g, dev, &(hn_plan_params){ .weights = w }, &plan));
@@ -222,8 +238,8 @@ static void check_vq_head(void **state)
     CHECK_OK(hn_plan_read(plan, "by codes", a, sizeof a));
     CHECK_OK(hn_plan_read(plan, "by tokens", b, sizeof b));
     for (int i = 0; i < 6; i++)
-        CHECK(fabsf(a[i] - b[i]) <= 1e-5f * (1 + fabsf(b[i])), "row %d: %g by codes, %g by tokens", i, (double)a[i],
-              (double)b[i]);
+        CHECK(fabsf(a[i] - b[i]) <= 1e-5f * (1 + fabsf(b[i])), "row %d: %g by codes, %g by tokens",
+              i, (double)a[i], (double)b[i]);
     CHECK(a[2] == 0, "the masked target has loss %g", (double)a[2]);
     hn_plan_destroy(&plan);
     hn_weights_destroy(&w);
@@ -240,7 +256,8 @@ static void check_loss_scaling(void **state)
     float scale, overflows, before[64], after[64];
 
     p.scale_loss = true;
-    p.first_scale = 1e21f; // the squares of the gradient overflow at once; not on the ref device, in f64
+    p.first_scale =
+        1e21f; // the squares of the gradient overflow at once; not on the ref device, in f64
     p.scale_interval = 3;
     start(&r, &c, &p);
     start(&plain, &c, &adamw);
@@ -256,10 +273,11 @@ static void check_loss_scaling(void **state)
     }
     const bool ref = hn_device_get_info(dev)->kind == HN_DEVICE_REF;
     CHECK(ref ? skipped == 0 : skipped > 0 && skipped < 30, "%d steps left out", skipped);
-    CHECK((int)overflows == skipped, "%g overflows counted, %d steps left out", (double)overflows, skipped);
+    CHECK((int)overflows == skipped, "%g overflows counted, %d steps left out", (double)overflows,
+          skipped);
     const float one = step(&plain, 0), two = step(&plain, 1), scaled = step(&r, 1);
-    CHECK(fabsf(scaled - two) < 1e-4f * two && one > 0, "loss %g after the first step, %g without scaling",
-          (double)scaled, (double)two);
+    CHECK(fabsf(scaled - two) < 1e-4f * two && one > 0,
+          "loss %g after the first step, %g without scaling", (double)scaled, (double)two);
     CHECK_OK(hn_plan_read(r.plan, "scale", &scale, 4));
     CHECK(isfinite(scale) && scale <= 1e21f, "scale is %g", (double)scale);
     end(&r);
@@ -269,8 +287,9 @@ static void check_loss_scaling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(check_gpt2_oracle), cmocka_unit_test(check_llama_oracle), cmocka_unit_test(check_bytes),
-        cmocka_unit_test(check_equal_bits),  cmocka_unit_test(check_vq_head),      cmocka_unit_test(check_loss_scaling),
+        cmocka_unit_test(check_gpt2_oracle), cmocka_unit_test(check_llama_oracle),
+        cmocka_unit_test(check_bytes),       cmocka_unit_test(check_equal_bits),
+        cmocka_unit_test(check_vq_head),     cmocka_unit_test(check_loss_scaling),
     };
     const hn_device_params p = test_device_params();
     dev = test_device_open(&p);

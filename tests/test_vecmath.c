@@ -29,7 +29,8 @@ static double ulp(double want)
     return ldexp(1, e - 24);
 }
 
-static void sweep(const char *name, void (*loop)(const float *, float *), double (*ref)(double), double most)
+static void sweep(const char *name, void (*loop)(const float *, float *), double (*ref)(double),
+                  double most)
 {
     static float x[N], y[N];
 
@@ -39,8 +40,9 @@ static void sweep(const char *name, void (*loop)(const float *, float *), double
         loop(x, y);
         for (int i = 0; i < N; i++) {
             const double want = ref((double)x[i]);
-            const bool same = want != want ? y[i] != y[i] : isinf((float)want) ? (double)y[i] > 3.402e38 || y[i] == (float)want
-                                                                : fabs((double)y[i] - want) <= most * ulp(want);
+            const bool same = want != want         ? y[i] != y[i]
+                              : isinf((float)want) ? (double)y[i] > 3.402e38 || y[i] == (float)want
+                                                   : fabs((double)y[i] - want) <= most * ulp(want);
             if (!same)
                 fail_msg("%s(%.9g) is %.9g, want %.9g", name, (double)x[i], (double)y[i], want);
         }
@@ -70,6 +72,7 @@ static void check_turns(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(check_functions), cmocka_unit_test(check_turns) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(check_functions),
+                                        cmocka_unit_test(check_turns) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -456,8 +456,8 @@ static void check_time(void **state)
             for (int j = 0; j < 2; j++)
                 best[j] = ns[j] < best[j] ? ns[j] : best[j];
         }
-        CHECK(best[0] > 0 && best[1] > 4 * best[0] && best[1] < 10e9, "times %g and %g ns", best[0],
-              best[1]);
+        CHECK(best[0] > 0 && best[1] > 4 * best[0] && best[1] < 10e9, "times %g and %g ns",
+              best[0], best[1]);
     } else {
         CHECK_FAILS(d->fn->stream_time(s, ns, 2), HN_ERR_UNSUPPORTED);
     }

@@ -1,5 +1,5 @@
-// Which kind of memory is chosen: no Vulkan here, only tables of the shape that drivers of such GPUs
-// report. They are written down from memory, not read from a GPU; sizes are examples.
+// Which kind of memory is chosen: no Vulkan here, only tables of the shape that drivers of such
+// GPUs report. They are written down from memory, not read from a GPU; sizes are examples.
 #include "support/check.h"
 #include "device/vk/vk.h"
 

@@ -75,11 +75,11 @@ typedef struct hn_device_params {
     const char *spec;
     const char *cache_dir; // pipeline cache is kept here; NULL: in memory only
     uint32_t mask;         // hn_feature bits to behave as if absent
-    bool phone;            // behave as a small phone: no fp16, 128 invocations, 16 KiB shared, 128 MiB
-                           // binding range, no features beyond Vulkan 1.1
+    bool phone; // behave as a small phone: no fp16, 128 invocations, 16 KiB shared, 128 MiB
+                // binding range, no features beyond Vulkan 1.1
     bool validation;       // turn the validation layer on; its messages go to the log as errors
     int n_threads;         // host threads; 0: one for each processor
-    double submit_ms;      // longest time one submission may take; 0: 200, mobile 50, software 1000
+    double submit_ms; // longest time one submission may take; 0: 200, mobile 50, software 1000
     const hn_vulkan_handles *vulkan; // use this device instead of opening one
 } hn_device_params;
 

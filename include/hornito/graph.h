@@ -37,7 +37,12 @@ HN_API hn_type hn_val_type(const hn_graph *g, hn_val v);
 HN_API hn_val hn_input(hn_graph *g, const char *name, hn_type type);
 
 // How weights are first filled, from the seed given to hn_weights_add and the name.
-typedef enum hn_init_kind { HN_INIT_ZERO, HN_INIT_CONST, HN_INIT_NORMAL, HN_INIT_UNIFORM } hn_init_kind;
+typedef enum hn_init_kind {
+    HN_INIT_ZERO,
+    HN_INIT_CONST,
+    HN_INIT_NORMAL,
+    HN_INIT_UNIFORM
+} hn_init_kind;
 typedef struct hn_init {
     hn_init_kind kind;
     float scale; // the constant, the standard deviation, or the bound: uniform in [-scale, scale)
@@ -81,7 +86,8 @@ HN_API hn_status hn_graph_params(const hn_graph *g, hn_named_val **out, int *out
 HN_API void hn_params_destroy(hn_named_val **list);
 
 // Writes the graph as text, a line a node, through `write`.
-HN_API void hn_graph_print(const hn_graph *g, void (*write)(void *user, const char *line), void *user);
+HN_API void hn_graph_print(const hn_graph *g, void (*write)(void *user, const char *line),
+                           void *user);
 
 #ifdef __cplusplus
 }

@@ -54,7 +54,8 @@ HN_API const char *hn_tensors_metadata(const hn_tensors *t, const char *key);
 HN_API hn_status hn_tensor_type(const hn_tensor *t, hn_type *out);
 // Copies all elements to dst, converted to `as`; dst holds as many elements as the tensor. Beside
 // the types of hn_dtype it reads F64, I64 and BOOL. Floats are rounded to the type; to i32 and u8
-// fractions are dropped. Errors: UNSUPPORTED for another type; FORMAT for a number outside i32 or u8.
+// fractions are dropped. Errors: UNSUPPORTED for another type; FORMAT for a number outside i32 or
+// u8.
 HN_API hn_status hn_tensor_read(const hn_tensor *t, hn_dtype as, void *dst);
 
 // Writes a safetensors file as a stream: the list first (name, dtype, rank and dim of each are

@@ -70,16 +70,17 @@ HN_API hn_val hn_lm_loss(hn_graph *g, const hn_lm_config *c, hn_val hidden, hn_v
 // Maps tokens to codes so that codes carry equal shares of `counts` (vocab numbers): frequent
 // tokens get codes of their own, the rest share. Each code gets at least one token.
 // Errors: ARG (codes < 1 or > vocab), NOMEM.
-HN_API hn_status hn_vq_map_by_mass(const int64_t counts[], int64_t vocab, int64_t codes, int32_t out_map[]);
+HN_API hn_status hn_vq_map_by_mass(const int64_t counts[], int64_t vocab, int64_t codes,
+                                   int32_t out_map[]);
 
 // ---- a model from a checkpoint -------------------------------------------------------------
 
 typedef struct hn_lm hn_lm;
 
 // Opens a folder with config.json, model.safetensors (or shards) and a tokenizer, or a training
-// folder with checkpoints, of which the newest good one is taken. All weights are converted to f32.
-// The device must outlive it. Errors: IO, FORMAT (a tensor is missing or has another shape, by
-// name), UNSUPPORTED, NOMEM, DEVICE.
+// folder with checkpoints, of which the newest good one is taken. All weights are converted to
+// f32. The device must outlive it. Errors: IO, FORMAT (a tensor is missing or has another shape,
+// by name), UNSUPPORTED, NOMEM, DEVICE.
 HN_API hn_status hn_lm_open(hn_device *d, const char *path, hn_lm **out);
 HN_API void hn_lm_close(hn_lm **m);
 HN_API const hn_lm_config *hn_lm_get_config(const hn_lm *m);
@@ -98,9 +99,9 @@ typedef struct hn_sample_params {
 // Called with the bytes of each token as it comes. Returning false stops.
 typedef bool (*hn_text_fn)(void *user, const void *bytes, size_t n);
 
-// Continues a text. *out_n (may be NULL) is the number of tokens made. The text is encoded without special tokens; an empty one starts from
-// the start token. Errors: ARG (the text and n_tokens exceed the model's context: both numbers),
-// DEVICE.
+// Continues a text. *out_n (may be NULL) is the number of tokens made. The text is encoded without
+// special tokens; an empty one starts from the start token. Errors: ARG (the text and n_tokens
+// exceed the model's context: both numbers), DEVICE.
 HN_API hn_status hn_lm_generate(hn_lm *m, const void *text, size_t n, const hn_sample_params *p,
                                 hn_text_fn fn, void *user, int64_t *out_n);
 
@@ -123,7 +124,8 @@ typedef struct hn_score {
 
 // Scores a text. Each window starts with the token before it (the end token at the start of the
 // text), so every token is scored once.
-HN_API hn_status hn_lm_score(hn_lm *m, const void *text, size_t n, const hn_score_params *p, hn_score *out);
+HN_API hn_status hn_lm_score(hn_lm *m, const void *text, size_t n, const hn_score_params *p,
+                             hn_score *out);
 
 #ifdef __cplusplus
 }

@@ -46,7 +46,8 @@ HN_API hn_val hn_relu(hn_graph *g, hn_val x);
 HN_API hn_val hn_leaky_relu(hn_graph *g, hn_val x, float slope); // slope * x below 0
 HN_API hn_val hn_silu(hn_graph *g, hn_val x);      // x sigmoid(x)
 HN_API hn_val hn_gelu(hn_graph *g, hn_val x);      // x (1 + erf(x / sqrt 2)) / 2
-HN_API hn_val hn_gelu_tanh(hn_graph *g, hn_val x); // x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
+HN_API hn_val hn_gelu_tanh(hn_graph *g,
+                           hn_val x); // x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
 HN_API hn_val hn_clamp(hn_graph *g, hn_val x, float lo, float hi); // gradient 0 outside
 // scale * x + shift.
 HN_API hn_val hn_affine(hn_graph *g, hn_val x, float scale, float shift);
@@ -82,7 +83,8 @@ HN_API hn_val hn_sum_all(hn_graph *g, hn_val x);
 HN_API hn_val hn_mean_all(hn_graph *g, hn_val x);
 // Sums x over the axes along which the shape of `like` was stretched to x's, and has its shape.
 HN_API hn_val hn_sum_to(hn_graph *g, hn_val x, hn_val like);
-// Running sums along the last dimension: y_i = x_0 + ... + x_i, or with `reverse` x_i + ... + x_last.
+// Running sums along the last dimension: y_i = x_0 + ... + x_i, or with `reverse` x_i + ... +
+// x_last.
 HN_API hn_val hn_cumsum(hn_graph *g, hn_val x, bool reverse);
 // Index of the largest or smallest along an axis, the first of equals; i32; the axis stays with
 // size 1. x float. No gradient.
@@ -106,14 +108,20 @@ HN_API hn_val hn_slice(hn_graph *g, hn_val x, int axis, int64_t start, int64_t n
 HN_API hn_val hn_concat(hn_graph *g, hn_val a, hn_val b, int axis);
 // x with `before` and `after` elements of `value` around it along an axis.
 HN_API hn_val hn_pad(hn_graph *g, hn_val x, int axis, int64_t before, int64_t after, float value);
-// x with rows [at[0], at[0] + n) along axis `axis` replaced by y (n = y's size there); at: i32 [1].
-// What falls outside is dropped. For caches: assigned to x's own state it is done in place. No
-// gradient.
+// x with rows [at[0], at[0] + n) along axis `axis` replaced by y (n = y's size there); at: i32
+// [1]. What falls outside is dropped. For caches: assigned to x's own state it is done in place.
+// No gradient.
 HN_API hn_val hn_update(hn_graph *g, hn_val x, hn_val y, hn_val at, int axis);
 
 // ---- matrix product ------------------------------------------------------------------------
 
-typedef enum hn_act { HN_ACT_NONE, HN_ACT_RELU, HN_ACT_GELU, HN_ACT_GELU_TANH, HN_ACT_SILU } hn_act;
+typedef enum hn_act {
+    HN_ACT_NONE,
+    HN_ACT_RELU,
+    HN_ACT_GELU,
+    HN_ACT_GELU_TANH,
+    HN_ACT_SILU
+} hn_act;
 
 typedef struct hn_matmul_params {
     bool transpose_a;  // a is [..., K, M]
@@ -140,15 +148,16 @@ HN_API hn_val hn_layer_norm(hn_graph *g, hn_val x, hn_val w, hn_val b, float eps
 // Along the last dimension.
 HN_API hn_val hn_softmax(hn_graph *g, hn_val x);
 HN_API hn_val hn_log_softmax(hn_graph *g, hn_val x);
-// Per row: log(sum(exp(logits))) - logits[target], f32 of the targets' shape; 0 where the target is outside
-// [0, cols) (such as -1: masked). logits: float [..., cols]   targets: i32 [...]
+// Per row: log(sum(exp(logits))) - logits[target], f32 of the targets' shape; 0 where the target
+// is outside [0, cols) (such as -1: masked). logits: float [..., cols]   targets: i32 [...]
 HN_API hn_val hn_cross_entropy(hn_graph *g, hn_val logits, hn_val targets);
 
 // ---- transformers --------------------------------------------------------------------------
 
 // Rotary positions (Su et al. 2021, arXiv 2104.09864, eq. 34), pairs (i, i + dim/2) or, with
 // `neighbours`, (2i, 2i + 1), on the first `dim` elements of each head; the angle of pair i at
-// position p is p * base^(-2i/dim).   x: [B, T, H, D]   positions: i32 [T], 0 to 524,287   dim even,
+// position p is p * base^(-2i/dim).   x: [B, T, H, D]   positions: i32 [T], 0 to 524,287   dim
+// even,
 // <= D and <= HN_MAX_ROPE. The angles have the accuracy of f32 at every position.
 #define HN_MAX_ROPE 512
 typedef struct hn_rope_params {
@@ -162,17 +171,17 @@ typedef struct hn_attention_params {
     bool causal;   // query i sees keys j <= i + n_keys - Tq
     int block;     // > 0: also every key of its own block of this many positions (block-causal)
     float scale;   // of q.k; 0: 1 / sqrt(D)
-    hn_val n_keys; // i32 [B]: keys j < n_keys[b] are seen (padding; the filled part of a cache); above
-                   // Tk, the queries stand past the end and see all keys;
-                   // {0}: all Tk
+    hn_val n_keys; // i32 [B]: keys j < n_keys[b] are seen (padding; the filled part of a cache);
+                   // above Tk, the queries stand past the end and see all keys; {0}: all Tk
 } hn_attention_params;
-// softmax(scale q k^T, masked) v, never storing [Tq, Tk] in memory of the device (Dao 2023, arXiv 2307.08691).
-// q: [B, Tq, H, D]   k, v: [B, Tk, Hkv, D]   H a multiple of Hkv: query head h uses key head
-// h / (H / Hkv).   Result [B, Tq, H, D]; a query that sees no key gives 0.
-HN_API hn_val hn_attention(hn_graph *g, hn_val q, hn_val k, hn_val v, const hn_attention_params *params);
+// softmax(scale q k^T, masked) v, never storing [Tq, Tk] in memory of the device (Dao 2023, arXiv
+// 2307.08691). q: [B, Tq, H, D]   k, v: [B, Tk, Hkv, D]   H a multiple of Hkv: query head h uses
+// key head h / (H / Hkv).   Result [B, Tq, H, D]; a query that sees no key gives 0.
+HN_API hn_val hn_attention(hn_graph *g, hn_val q, hn_val k, hn_val v,
+                           const hn_attention_params *params);
 
-// Rows of a table. table: float [V, d]   ids: i32 [...]   result [..., d]; 0 for ids outside [0, V).
-// The gradient of the table is hn_scatter_add.
+// Rows of a table. table: float [V, d]   ids: i32 [...]   result [..., d]; 0 for ids outside [0,
+// V). The gradient of the table is hn_scatter_add.
 HN_API hn_val hn_embedding(hn_graph *g, hn_val table, hn_val ids);
 // y[v] = sum of the rows x[i] whose ids[i] is v, in rising i.   x: float [..., d]   ids: i32 [...]
 // result [n_rows, d].
@@ -209,7 +218,8 @@ typedef struct hn_pool_params {
     int pad_before[2], pad_after[2];
     bool count_pad; // average: padding counts as zeros; otherwise it is left out of the count
 } hn_pool_params;
-// x: [N, C, H, W]. For one dimension give H = 1 and window[0] = 1. Padding smaller than the window.
+// x: [N, C, H, W]. For one dimension give H = 1 and window[0] = 1. Padding smaller than the
+// window.
 HN_API hn_val hn_avg_pool(hn_graph *g, hn_val x, const hn_pool_params *params);
 HN_API hn_val hn_max_pool(hn_graph *g, hn_val x, const hn_pool_params *params); // ties: the first
 
@@ -249,13 +259,13 @@ typedef struct hn_adamw_out {
 } hn_adamw_out;
 HN_API hn_adamw_out hn_adamw(hn_graph *g, hn_val p, hn_val grad, hn_val m, hn_val v, hn_val hyper,
                              const hn_adamw_params *params);
-// m' = momentum m + (factor grad + weight_decay p); p' = p - lr m'.   hyper: f32 [2]: learning rate,
-// factor. Where the factor is 0, nothing changes.
+// m' = momentum m + (factor grad + weight_decay p); p' = p - lr m'.   hyper: f32 [2]: learning
+// rate, factor. Where the factor is 0, nothing changes.
 typedef struct hn_sgd_out {
     hn_val p, m;
 } hn_sgd_out;
-HN_API hn_sgd_out hn_sgd(hn_graph *g, hn_val p, hn_val grad, hn_val m, hn_val hyper, float momentum,
-                         float weight_decay);
+HN_API hn_sgd_out hn_sgd(hn_graph *g, hn_val p, hn_val grad, hn_val m, hn_val hyper,
+                         float momentum, float weight_decay);
 
 #ifdef __cplusplus
 }

@@ -36,7 +36,8 @@ HN_API hn_weight_info hn_weights_info(const hn_weights *w, int64_t i);
 // Index of a name, or -1.
 HN_API int64_t hn_weights_find(const hn_weights *w, const char *name);
 // Copies a whole tensor in or out, in its own type. n_bytes must be the tensor's.
-HN_API hn_status hn_weights_write(hn_weights *w, const char *name, const void *data, int64_t n_bytes);
+HN_API hn_status hn_weights_write(hn_weights *w, const char *name, const void *data,
+                                  int64_t n_bytes);
 HN_API hn_status hn_weights_read(hn_weights *w, const char *name, void *out_data, int64_t n_bytes);
 
 // ---- plans ---------------------------------------------------------------------------------
@@ -89,7 +90,8 @@ typedef struct hn_step_time {
 HN_API hn_status hn_plan_time(hn_plan *p, hn_step_time *out, int n, int *out_n);
 
 // Writes the plan as text, a line a step, through `write`.
-HN_API void hn_plan_print(const hn_plan *p, void (*write)(void *user, const char *line), void *user);
+HN_API void hn_plan_print(const hn_plan *p, void (*write)(void *user, const char *line),
+                          void *user);
 
 #ifdef __cplusplus
 }

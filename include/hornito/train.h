@@ -53,11 +53,11 @@ typedef struct hn_train_step {
     double grad_norm, lr, scale, overflows;
 } hn_train_step;
 
-// A trainer with weights drawn from the seed. `tokens` (n of them, in [0, vocab)) are borrowed until
-// it is destroyed. Each step takes `batch` spans of length + 1 tokens at places that depend on seed
-// and step only. Errors: ARG, NOMEM (with the plan's bytes), UNSUPPORTED, DEVICE.
-HN_API hn_status hn_trainer_create(hn_device *d, const hn_train_params *p, const int32_t tokens[], int64_t n,
-                                   hn_trainer **out);
+// A trainer with weights drawn from the seed. `tokens` (n of them, in [0, vocab)) are borrowed
+// until it is destroyed. Each step takes `batch` spans of length + 1 tokens at places that depend
+// on seed and step only. Errors: ARG, NOMEM (with the plan's bytes), UNSUPPORTED, DEVICE.
+HN_API hn_status hn_trainer_create(hn_device *d, const hn_train_params *p, const int32_t tokens[],
+                                   int64_t n, hn_trainer **out);
 HN_API void hn_trainer_destroy(hn_trainer **t);
 HN_API hn_weights *hn_trainer_weights(hn_trainer *t);
 HN_API hn_plan *hn_trainer_plan(hn_trainer *t);
@@ -68,9 +68,10 @@ HN_API hn_status hn_trainer_step(hn_trainer *t, hn_train_step *out);
 // model.safetensors, optimizer.safetensors, trainer.json and tokenizer.json. The newest two stay.
 // On failure the checkpoints before it are untouched.
 HN_API hn_status hn_trainer_save(hn_trainer *t, const char *dir, const hn_tokenizer *tok);
-// Goes on from the newest good checkpoint of `dir`: weights, moments, step. The next steps give the
-// same bits as if the run had not stopped, on the same device. Errors: IO (no checkpoint), FORMAT,
-// ARG (the checkpoint was made with other settings; the text names the first that differs).
+// Goes on from the newest good checkpoint of `dir`: weights, moments, step. The next steps give
+// the same bits as if the run had not stopped, on the same device. Errors: IO (no checkpoint),
+// FORMAT, ARG (the checkpoint was made with other settings; the text names the first that
+// differs).
 HN_API hn_status hn_trainer_resume(hn_trainer *t, const char *dir);
 
 #ifdef __cplusplus

@@ -173,8 +173,9 @@ hn_status hn__remove_all(const char *path)
 {
     struct stat st;
     if (lstat(path, &st))
-        return errno == ENOENT ? HN_OK
-                               : hn_fail(HN_ERR_IO, "cannot remove '%s': %s", path, strerror(errno));
+        return errno == ENOENT
+                   ? HN_OK
+                   : hn_fail(HN_ERR_IO, "cannot remove '%s': %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode)) {
         DIR *d = opendir(path);
         if (!d)

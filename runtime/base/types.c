@@ -116,7 +116,8 @@ HN__INLINE float of_f16(uint16_t h)
 
 HN__INLINE uint16_t bf16_of(float x)
 {
-    const uint32_t u = bits_of(x), nan = u >> 16 | 0x40, rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
+    const uint32_t u = bits_of(x), nan = u >> 16 | 0x40,
+                   rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
     return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
 }
 

@@ -74,8 +74,8 @@ static hn_status open_auto(hn_device_params p, hn_device **out)
     if (gpu)
         return hn__vk_open(&p, out);
     HN_TRY(hn__host_open(&p, HN_DEVICE_CPU, out));
-    snprintf((*out)->reason, sizeof (*out)->reason, "chosen: no GPU here (%d software Vulkan device%s)",
-             n, n == 1 ? "" : "s");
+    snprintf((*out)->reason, sizeof(*out)->reason,
+             "chosen: no GPU here (%d software Vulkan device%s)", n, n == 1 ? "" : "s");
     return HN_OK;
 }
 
@@ -94,8 +94,9 @@ hn_status hn_device_open(const hn_device_params *params, hn_device **out)
         return hn__host_open(&p, p.spec[0] == 'c' ? HN_DEVICE_CPU : HN_DEVICE_REF, out);
     if (!strcmp(p.spec, "vulkan") || !strncmp(p.spec, "vulkan:", 7))
         return hn__vk_open(&p, out);
-    return hn_fail(HN_ERR_ARG,
-                   "no device '%s': use cpu, ref, vulkan, vulkan:NUMBER, vulkan:UUID or vulkan:NAME", p.spec);
+    return hn_fail(
+        HN_ERR_ARG,
+        "no device '%s': use cpu, ref, vulkan, vulkan:NUMBER, vulkan:UUID or vulkan:NAME", p.spec);
 }
 
 void hn_device_close(hn_device **d)
@@ -103,7 +104,8 @@ void hn_device_close(hn_device **d)
     if (!*d)
         return;
     if ((*d)->n_buffers || (*d)->n_streams)
-        hn__log(HN_LOG_ERROR, "device '%s' closed with %d buffers (%" PRId64 " bytes) and %d streams alive",
+        hn__log(HN_LOG_ERROR,
+                "device '%s' closed with %d buffers (%" PRId64 " bytes) and %d streams alive",
                 (*d)->info.name, (*d)->n_buffers, (*d)->n_bytes, (*d)->n_streams);
     (*d)->fn->close(*d);
     *d = NULL;
@@ -161,8 +163,8 @@ int64_t hn_buffer_bytes(const hn_buffer *b)
 static hn_status in_range(const hn_buffer *b, int64_t offset, int64_t n)
 {
     if (offset < 0 || n < 0 || offset > b->n_bytes - n)
-        return hn_fail(HN_ERR_ARG, "bytes %" PRId64 " to %" PRId64 " of a buffer of %" PRId64, offset,
-                       offset + n, b->n_bytes);
+        return hn_fail(HN_ERR_ARG, "bytes %" PRId64 " to %" PRId64 " of a buffer of %" PRId64,
+                       offset, offset + n, b->n_bytes);
     return HN_OK;
 }
 

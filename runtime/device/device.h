@@ -34,20 +34,22 @@ typedef struct hn__kernel_desc {
 
 typedef struct hn__bind {
     hn_buffer *buf;
-    int64_t offset, bytes; // offset is a multiple of HN__ALIGN; a kernel may see up to 15 bytes more
+    int64_t offset,
+        bytes; // offset is a multiple of HN__ALIGN; a kernel may see up to 15 bytes more
     bool read, write;
 } hn__bind;
 
 typedef struct hn__cmd {
     const char *label;
-    hn__kernel *kernel; // vulkan; NULL on host devices. NULL with host NULL: a copy of bind[0] to bind[1]
+    hn__kernel
+        *kernel; // vulkan; NULL on host devices. NULL with host NULL: a copy of bind[0] to bind[1]
     hn__host_fn host;   // host devices
     const void *ctx;    // of host; outlives the stream
     int n_bind;
     hn__bind bind[HN__MAX_BIND];
     // Words 0 and 1 are set by the device: workgroups [word 1, word 0) are to run. It spreads them
-    // over the grid's limits, so a kernel returns where its index is past the end, and it may split
-    // a long command in several dispatches.
+    // over the grid's limits, so a kernel returns where its index is past the end, and it may
+    // split a long command in several dispatches.
     uint32_t push[HN__MAX_PUSH / 4];
     uint64_t n_groups; // linear, below 2^31
     double flop;                     // rough cost, for bounding the first submission

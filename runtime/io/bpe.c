@@ -37,7 +37,10 @@ int64_t hn__byte_chars_decode(const char *s, size_t n, uint8_t *out)
                 return -1;
             c = (a & 0x1f) << 6 | ((unsigned char)s[i++] & 0x3f);
         }
-        const int b = c < 256 ? c : c <= 256 + 32 ? c - 256 : c <= 256 + 66 ? c - 256 - 33 + 127 : 173;
+        const int b = c < 256         ? c
+                      : c <= 256 + 32 ? c - 256
+                      : c <= 256 + 66 ? c - 256 - 33 + 127
+                                      : 173;
         if (byte_to_char(b) != c)
             return -1;
         out[m++] = (uint8_t)b;
@@ -138,7 +141,8 @@ hn_status hn__bpe_index(hn_tokenizer *t)
         const uint8_t byte = (uint8_t)b;
         t->byte_id[b] = t->by_bytes[bytes_slot(t, &byte, 1)];
         if (t->byte_id[b] < 0 || t->token[t->byte_id[b]].raw)
-            return hn_fail(HN_ERR_FORMAT, "no token for the byte 0x%02x; not a byte-level vocabulary",
+            return hn_fail(HN_ERR_FORMAT,
+                           "no token for the byte 0x%02x; not a byte-level vocabulary",
                            (unsigned)b);
     }
     return HN_OK;

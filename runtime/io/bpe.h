@@ -46,7 +46,7 @@ struct hn_tokenizer {
     hn__arena arena;     // token bytes, added tokens
     hn__bytes *token;    // [n_token]; p NULL: no token has this number
     int32_t n_token;
-    int32_t *by_bytes;   // [n_by_bytes] tokens hashed by bytes, -1 free; for find and ignore_merges
+    int32_t *by_bytes; // [n_by_bytes] tokens hashed by bytes, -1 free; for find and ignore_merges
     uint32_t n_by_bytes; // a power of two
     int32_t byte_id[256];
     hn__merge *merge; // [n_merge_slots]

@@ -23,9 +23,10 @@ static int by_text(const void *pa, const void *pb)
 
 // The characters that Unicode takes for parts of a word: letters, marks, digits, connectors,
 // joiners, circled and squared letters.
-static const char word_pattern[] = "[\\p{L}\\p{M}\\p{Nl}\\p{Nd}\\p{Pc}\xe2\x80\x8c\xe2\x80\x8d"
-                                   "\xe2\x92\xb6-\xe2\x93\xa9\xf0\x9f\x84\xb0-\xf0\x9f\x85\x89"
-                                   "\xf0\x9f\x85\x90-\xf0\x9f\x85\xa9\xf0\x9f\x85\xb0-\xf0\x9f\x86\x89]";
+static const char word_pattern[] =
+    "[\\p{L}\\p{M}\\p{Nl}\\p{Nd}\\p{Pc}\xe2\x80\x8c\xe2\x80\x8d"
+    "\xe2\x92\xb6-\xe2\x93\xa9\xf0\x9f\x84\xb0-\xf0\x9f\x85\x89"
+    "\xf0\x9f\x85\x90-\xf0\x9f\x85\xa9\xf0\x9f\x85\xb0-\xf0\x9f\x86\x89]";
 
 hn_status hn__bpe_set_added(hn_tokenizer *t, const hn__added *list, int32_t n)
 {

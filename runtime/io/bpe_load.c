@@ -276,8 +276,8 @@ static hn_status set_pre_tokenizer(load *l, const json_t *o)
         HN_TRY(type_of(l, step, "pre_tokenizer", &type));
         const bool bytes = !strcmp(type, "ByteLevel");
         if (bytes != (i == n - 1))
-            return hn_fail(HN_ERR_UNSUPPORTED, "%s: pre_tokenizer: ByteLevel must be the last step",
-                           l->where);
+            return hn_fail(HN_ERR_UNSUPPORTED,
+                           "%s: pre_tokenizer: ByteLevel must be the last step", l->where);
         if (bytes)
             HN_TRY(add_byte_level(l, step));
         else if (!strcmp(type, "Split"))
@@ -380,7 +380,8 @@ static hn_status check_model(const load *l, const json_t *m)
     if (type && (!json_is_string(type) || strcmp(json_string_value(type), "BPE")))
         return unsupported(l, "model", json_is_string(type) ? json_string_value(type) : "?");
     const json_t *dropout = json_object_get(m, "dropout");
-    if (hn__json_has(m, "dropout") && !(json_is_number(dropout) && json_number_value(dropout) == 0))
+    if (hn__json_has(m, "dropout") &&
+        !(json_is_number(dropout) && json_number_value(dropout) == 0))
         return unsupported(l, "model", "dropout");
     for (int i = 0; i < 2; i++)
         if (hn__json_has(m, empty[i]) && json_string_length(json_object_get(m, empty[i])) != 0)
@@ -399,7 +400,8 @@ static hn_status check_rest(const load *l, const json_t *root)
         return unsupported(l, "version", text);
     HN_TRY(check_keys(l, root, "the file", known));
     if (hn__json_has(root, "truncation") || hn__json_has(root, "padding"))
-        return hn_fail(HN_ERR_UNSUPPORTED, "%s: truncation and padding are not supported", l->where);
+        return hn_fail(HN_ERR_UNSUPPORTED, "%s: truncation and padding are not supported",
+                       l->where);
     const json_t *post = json_object_get(root, "post_processor");
     if (hn__json_has(root, "post_processor")) {
         HN_TRY(type_of(l, post, "post_processor", &type));

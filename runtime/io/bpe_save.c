@@ -120,15 +120,15 @@ static hn_status fill(const hn_tokenizer *t, json_t *root)
                               "ignore_merges", t->ignore_merges, "vocab", vocab, "merges", merges);
     json_t *decoder = json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0,
                                 "trim_offsets", 1, "use_regex", 1);
-    const int bad = json_object_set_new(root, "version", json_string("1.0")) |
-                    json_object_set_new(root, "truncation", json_null()) |
-                    json_object_set_new(root, "padding", json_null()) |
-                    json_object_set_new(root, "added_tokens", list) |
-                    json_object_set(root, "normalizer", json_object_get(words, "normalizer")) |
-                    json_object_set(root, "pre_tokenizer", json_object_get(words, "pre_tokenizer")) |
-                    json_object_set_new(root, "post_processor", json_null()) |
-                    json_object_set_new(root, "decoder", decoder) |
-                    json_object_set_new(root, "model", model);
+    const int bad =
+        json_object_set_new(root, "version", json_string("1.0")) |
+        json_object_set_new(root, "truncation", json_null()) |
+        json_object_set_new(root, "padding", json_null()) |
+        json_object_set_new(root, "added_tokens", list) |
+        json_object_set(root, "normalizer", json_object_get(words, "normalizer")) |
+        json_object_set(root, "pre_tokenizer", json_object_get(words, "pre_tokenizer")) |
+        json_object_set_new(root, "post_processor", json_null()) |
+        json_object_set_new(root, "decoder", decoder) | json_object_set_new(root, "model", model);
     json_decref(words);
     if (bad)
         return hn__nomem(0);

@@ -114,9 +114,9 @@ static hn_status describe(const hn__checkpoint *c, const char *name, json_t *lis
 static hn_status write_json(const hn__checkpoint *c)
 {
     json_t *list = json_array();
-    json_t *root = json_pack("{s:s, s:i, s:I, s:I, s:o}", "format", "hornito-checkpoint", "version",
-                             1, "step", (json_int_t)c->step, "serial", (json_int_t)c->serial,
-                             "files", list);
+    json_t *root =
+        json_pack("{s:s, s:i, s:I, s:I, s:o}", "format", "hornito-checkpoint", "version", 1,
+                  "step", (json_int_t)c->step, "serial", (json_int_t)c->serial, "files", list);
     hn_status s = root ? HN_OK : hn__nomem(0);
     for (size_t i = 0; s == HN_OK && i < json_array_size(c->files); i++)
         s = describe(c, json_string_value(json_array_get(c->files, i)), list);

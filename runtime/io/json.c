@@ -104,8 +104,8 @@ hn_status hn__json_int(const json_t *o, const char *where, const char *key, int6
     const int64_t x = json_integer_value(v);
     if (x < least || x > most)
         return hn_fail(HN_ERR_FORMAT,
-                       "%s: \"%s\": is %" PRId64 ", must be in %" PRId64 " to %" PRId64, where, key,
-                       x, least, most);
+                       "%s: \"%s\": is %" PRId64 ", must be in %" PRId64 " to %" PRId64, where,
+                       key, x, least, most);
     *out = x;
     return HN_OK;
 }

@@ -1,5 +1,5 @@
-// The initialisers of an ONNX file. The file is a protobuf message; its wire format is read here by
-// hand, field by field: every length is checked against what holds it, nothing recurses.
+// The initialisers of an ONNX file. The file is a protobuf message; its wire format is read here
+// by hand, field by field: every length is checked against what holds it, nothing recurses.
 //
 //   ModelProto.graph = 7; GraphProto.initializer = 5, .sparse_initializer = 15
 //   TensorProto: dims 1, data_type 2, segment 3, float_data 4, int32_data 5, int64_data 7, name 8,
@@ -194,8 +194,11 @@ static hn_status unpack(wire w, hn_tensors *out, tensor *t)
 {
     // Each field holds certain types only (onnx.proto); 16-bit floats stand in int32_data as bits.
     static const char *const fit[] = {
-        [4] = " F32 C64 ", [5] = " I32 I16 I8 U16 U8 BOOL F16 BF16 F8_E4M3 F8_E4M3FNUZ F8_E5M2 F8_E5M2FNUZ ",
-        [7] = " I64 ", [10] = " F64 ", [11] = " U64 U32 ",
+        [4] = " F32 C64 ",
+        [5] = " I32 I16 I8 U16 U8 BOOL F16 BF16 F8_E4M3 F8_E4M3FNUZ F8_E5M2 F8_E5M2FNUZ ",
+        [7] = " I64 ",
+        [10] = " F64 ",
+        [11] = " U64 U32 ",
     };
     char key[32];
     snprintf(key, sizeof key, " %s ", t->t.file_dtype);

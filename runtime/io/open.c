@@ -46,7 +46,8 @@ static hn_status take(hn_tensors *t, hn_tensors *shard, const json_t *map, const
         if (place && !strcmp(place, file))
             HN_TRY(hn__tensors_add(t, e->name, strlen(e->name), e));
         else
-            hn__log(HN_LOG_WARN, "file '%s': tensor '%s' is left out, as '%s' does not place it here",
+            hn__log(HN_LOG_WARN,
+                    "file '%s': tensor '%s' is left out, as '%s' does not place it here",
                     shard->name, e->name, t->name);
     }
     for (int64_t i = 0; i < shard->n_meta; i++)

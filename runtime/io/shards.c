@@ -206,8 +206,9 @@ static hn_status open_one(hn__shards *s, const char *dir, const char *where, con
         s->n++;
         s->item[s->n].first = at->first + tokens;
         if ((int64_t)at->map.size != tokens * s->size)
-            status = hn_fail(HN_ERR_FORMAT, "file '%s': has %zu bytes, its %" PRId64
-                             " tokens take %" PRId64, path, at->map.size, tokens, tokens * s->size);
+            status = hn_fail(HN_ERR_FORMAT,
+                             "file '%s': has %zu bytes, its %" PRId64 " tokens take %" PRId64,
+                             path, at->map.size, tokens, tokens * s->size);
         else if (verify && hn__hash(at->map.data, at->map.size, 0) != hash)
             status = hn_fail(HN_ERR_FORMAT,
                              "file '%s': its checksum is wrong; the file is damaged", path);

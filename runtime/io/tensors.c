@@ -95,8 +95,8 @@ hn_status hn__tensors_keep(hn_tensors *t, hn__map *m)
 hn_status hn__tensors_add(hn_tensors *t, const char *name, size_t n, const hn_tensor *type)
 {
     if (n == 0 || n > 4096)
-        return hn_fail(HN_ERR_FORMAT, "file '%s': a tensor's name has %zu bytes, must be 1 to 4096",
-                       t->name, n);
+        return hn_fail(HN_ERR_FORMAT,
+                       "file '%s': a tensor's name has %zu bytes, must be 1 to 4096", t->name, n);
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
             return hn_fail(HN_ERR_FORMAT, "file '%s': tensor %" PRId64
@@ -207,8 +207,9 @@ hn_status hn_tensor_type(const hn_tensor *t, hn_type *out)
     if (!t->dtype)
         return no_type(t);
     if (t->rank > HN_MAX_RANK)
-        return hn_fail(HN_ERR_UNSUPPORTED, "tensor '%s': has %d dimensions, at most %d can be used",
-                       t->name, t->rank, HN_MAX_RANK);
+        return hn_fail(HN_ERR_UNSUPPORTED,
+                       "tensor '%s': has %d dimensions, at most %d can be used", t->name, t->rank,
+                       HN_MAX_RANK);
     hn_type type = { .dtype = t->dtype, .rank = t->rank };
     for (int i = 0; i < t->rank; i++) {
         if (t->dim[i] < 1)

@@ -14,8 +14,8 @@ bool hn__is_space(uint32_t c);
 // Maps a text file. Errors: IO; FORMAT with the offset of the first byte that is not UTF-8.
 hn_status hn__text_open(const char *path, hn__map *out);
 
-// Normal form C of valid UTF-8, as tokenizer files mean it: by Unicode 9. *out is NULL where the text is in that form by its first look;
-// otherwise it is freed by hn__free. Errors: NOMEM.
+// Normal form C of valid UTF-8, as tokenizer files mean it: by Unicode 9. *out is NULL where the
+// text is in that form by its first look; otherwise it is freed by hn__free. Errors: NOMEM.
 hn_status hn__nfc(const uint8_t *p, size_t n, uint8_t **out, size_t *n_out);
 
 #endif

@@ -1,6 +1,6 @@
-// Characters that Unicode added from 15.0 to 16.0, by general category or script. Tokenizer files are
-// run by libraries that know them; PCRE2 10.42 stops at 14.0. A newer PCRE2 has them already, and
-// naming them twice changes nothing. No category lost a character but Mn (one, to Mc).
+// Characters that Unicode added from 15.0 to 16.0, by general category or script. Tokenizer files
+// are run by libraries that know them; PCRE2 10.42 stops at 14.0. A newer PCRE2 has them already,
+// and naming them twice changes nothing. No category lost a character but Mn (one, to Mc).
 #include "io/pretoken.h"
 
 const hn__unicode_row hn__unicode_rows[] = {

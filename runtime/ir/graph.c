@@ -95,8 +95,8 @@ hn_val hn__emit(hn_graph *g, const hn__op *op, const void *attr, const hn_val in
         return (hn_val){ 0 };
     for (int i = 0; i < n; i++) {
         if (in[i].id == 0 || in[i].id >= g->n_values)
-            return hn__graph_fail(g, hn_fail(HN_ERR_ARG, "%s: operand %d is no value of this graph",
-                                             op->name, i));
+            return hn__graph_fail(
+                g, hn_fail(HN_ERR_ARG, "%s: operand %d is no value of this graph", op->name, i));
         inst.in[i] = g->values[in[i].id].type;
     }
     if (attr)
@@ -122,7 +122,8 @@ void hn_output(hn_graph *g, const char *name, hn_val v)
         if (!strcmp(g->outputs[i].name, name))
             s = hn_fail(HN_ERR_ARG, "output '%s' is there already", name);
     if (s == HN_OK)
-        s = hn__reserve((void **)&g->outputs, &g->cap_outputs, g->n_outputs + 1, sizeof *g->outputs);
+        s = hn__reserve((void **)&g->outputs, &g->cap_outputs, g->n_outputs + 1,
+                        sizeof *g->outputs);
     const char *copy = s ? NULL : hn__arena_string(&g->arena, name);
     if (s == HN_OK && !copy)
         s = hn__nomem(strlen(name));
@@ -158,7 +159,8 @@ void hn_assign(hn_graph *g, hn_val dst, hn_val src)
         return;
     hn_status s = check_assign(g, dst, src);
     if (s == HN_OK)
-        s = hn__reserve((void **)&g->assigns, &g->cap_assigns, g->n_assigns + 1, sizeof *g->assigns);
+        s = hn__reserve((void **)&g->assigns, &g->cap_assigns, g->n_assigns + 1,
+                        sizeof *g->assigns);
     if (s == HN_OK)
         g->assigns[g->n_assigns++] = (hn__assignment){ dst.id, src.id };
     else
@@ -206,7 +208,8 @@ void hn_graph_print(const hn_graph *g, void (*write)(void *user, const char *lin
         char line[512], type[128];
         int at = snprintf(line, sizeof line, "%%%u", n->out);
         if (n->n_out > 1)
-            at += snprintf(line + at, sizeof line - (size_t)at, "..%u", n->out + (uint32_t)n->n_out - 1);
+            at += snprintf(line + at, sizeof line - (size_t)at, "..%u",
+                           n->out + (uint32_t)n->n_out - 1);
         at += snprintf(line + at, sizeof line - (size_t)at, " = %s", n->op->name);
         for (int k = 0; k < n->n_in; k++)
             at += snprintf(line + at, sizeof line - (size_t)at, " %%%u", n->in[k]);

@@ -42,7 +42,7 @@ typedef struct hn__dispatch {
     uint32_t push[HN__MAX_PUSH / 4];
     uint32_t push_bytes;
     uint64_t n_groups;
-    double flop;        // rough cost; hn__add_dispatch puts the number of elements read and written
+    double flop; // rough cost; hn__add_dispatch puts the number of elements read and written
     int n_bind;
     uint8_t bind[HN__MAX_BIND]; // HN__IN(i), HN__OUT(i), HN__TMP(i)
 } hn__dispatch;
@@ -64,7 +64,8 @@ typedef struct hn__launch {
 // that of the first float among them; workgroups of 128 (or the device's most).
 hn__dispatch *hn__add_dispatch(hn__launch *l, const hn__inst *n, const char *stem);
 // Push constants from a struct of push.h, whose first two words are the grid's.
-#define HN__PUSH(d, type, ...) hn__push((d), &(const struct type){ __VA_ARGS__ }, sizeof(struct type))
+#define HN__PUSH(d, type, ...)                                                                    \
+    hn__push((d), &(const struct type){ __VA_ARGS__ }, sizeof(struct type))
 void hn__push(hn__dispatch *d, const void *p, size_t n_bytes);
 // n workgroups, any count: the device spreads them over the grid's limits.
 void hn__groups(hn__dispatch *d, int64_t n);

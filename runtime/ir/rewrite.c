@@ -91,7 +91,8 @@ static bool foldable(const copy *c, const hn__node *n)
     if (hn__numel(&c->to->values[n->out].type) > FOLD_MOST)
         return false;
     for (int k = 0; k < n->n_in; k++)
-        if (!is_constant(&c->to->nodes[c->to->values[n->in[k]].node]) || hn__numel(&c->to->values[n->in[k]].type) > FOLD_MOST)
+        if (!is_constant(&c->to->nodes[c->to->values[n->in[k]].node]) ||
+            hn__numel(&c->to->values[n->in[k]].type) > FOLD_MOST)
             return false;
     // A stretched scalar is better left for fusion than stored.
     return !(n->op->flags & HN__FUSE) || hn__numel(&c->to->values[n->out].type) <=
@@ -217,7 +218,8 @@ static hn_status copy_all(copy *c)
     for (int64_t i = 0; i < g->n_outputs; i++)
         hn_output(c->to, g->outputs[i].name, (hn_val){ c->map[g->outputs[i].val] });
     for (int64_t i = 0; i < g->n_assigns; i++)
-        hn_assign(c->to, (hn_val){ c->map[g->assigns[i].dst] }, (hn_val){ c->map[g->assigns[i].src] });
+        hn_assign(c->to, (hn_val){ c->map[g->assigns[i].dst] },
+                  (hn_val){ c->map[g->assigns[i].src] });
     return hn_graph_status(c->to);
 }
 

@@ -81,13 +81,15 @@ static uint32_t find(const list *l, SpvOp op, uint32_t type, int n, const uint32
     const uint32_t first = head(op, skip + n);
     for (int64_t at = 0; at < l->n; at += l->word[at] >> SpvWordCountShift) {
         const uint32_t *w = l->word + at;
-        if (w[0] == first && (!type || w[1] == type) && !memcmp(w + skip, arg, sizeof *arg * (size_t)n))
+        if (w[0] == first && (!type || w[1] == type) &&
+            !memcmp(w + skip, arg, sizeof *arg * (size_t)n))
             return w[skip - 1];
     }
     return 0;
 }
 
-uint32_t hn__spv_global(hn__spv *b, SpvOp op, uint32_t type, bool once, int n, const uint32_t arg[])
+uint32_t hn__spv_global(hn__spv *b, SpvOp op, uint32_t type, bool once, int n,
+                        const uint32_t arg[])
 {
     uint32_t id = once ? find(&b->globals, op, type, n, arg) : 0;
     if (!id) {
@@ -222,7 +224,8 @@ hn_status hn__spv_finish(hn__spv *b, int n_inputs, const uint32_t inputs[], uint
     preamble(b, &l, main_id, n_inputs, inputs);
     put(b, &l, (int)b->decorations.n, b->decorations.word);
     put(b, &l, (int)b->globals.n, b->globals.word);
-    instruction(b, &l, SpvOpFunction, nothing, main_id, HN__SPV_ARGS(SpvFunctionControlMaskNone, type));
+    instruction(b, &l, SpvOpFunction, nothing, main_id,
+                HN__SPV_ARGS(SpvFunctionControlMaskNone, type));
     instruction(b, &l, SpvOpLabel, 0, label, 0, &label);
     put(b, &l, (int)b->locals.n, b->locals.word);
     put(b, &l, (int)b->body.n, b->body.word);

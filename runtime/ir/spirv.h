@@ -1,6 +1,7 @@
 // A writer of SPIR-V 1.3 compute modules: words, with types and constants made once. What fills it
 // in is plan/expr_spirv.c and the `emit` of pointwise operators.
-// Everything that gives an id gives 0 after running out of memory (sticky; hn__spv_finish says it).
+// Everything that gives an id gives 0 after running out of memory (sticky; hn__spv_finish says
+// it).
 #ifndef HN_IR_SPIRV_H
 #define HN_IR_SPIRV_H
 
@@ -30,7 +31,8 @@ uint32_t hn__spv_u32(hn__spv *b, uint32_t x);
 
 // A type, constant or variable outside functions, of these operands; `type` is 0 for OpType...
 // The same words again give the same id where `once`.
-uint32_t hn__spv_global(hn__spv *b, SpvOp op, uint32_t type, bool once, int n, const uint32_t arg[]);
+uint32_t hn__spv_global(hn__spv *b, SpvOp op, uint32_t type, bool once, int n,
+                        const uint32_t arg[]);
 // A variable of main, of `type`.
 uint32_t hn__spv_local(hn__spv *b, uint32_t type);
 void hn__spv_decorate(hn__spv *b, SpvOp op, int n, const uint32_t arg[]);

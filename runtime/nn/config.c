@@ -11,29 +11,34 @@ hn_status hn_lm_config_check(const hn_lm_config *c)
         const char *name;
         int64_t value, most;
     } sizes[] = {
-        { "vocab", c->vocab, 1 << 22 },    { "width", c->width, 1 << 16 }, { "layers", c->layers, 1024 },
-        { "heads", c->heads, 1024 },       { "kv_heads", c->kv_heads, 1024 }, { "ffn", c->ffn, 1 << 20 },
+        { "vocab", c->vocab, 1 << 22 },     { "width", c->width, 1 << 16 },
+        { "layers", c->layers, 1024 },      { "heads", c->heads, 1024 },
+        { "kv_heads", c->kv_heads, 1024 },  { "ffn", c->ffn, 1 << 20 },
         { "context", c->context, 1 << 20 },
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
-            return hn_fail(HN_ERR_ARG, "model: %s is %" PRId64 ", must be in [1, %" PRId64 "]", sizes[i].name,
-                           sizes[i].value, sizes[i].most);
+            return hn_fail(HN_ERR_ARG, "model: %s is %" PRId64 ", must be in [1, %" PRId64 "]",
+                           sizes[i].name, sizes[i].value, sizes[i].most);
     if (c->width % c->heads)
-        return hn_fail(HN_ERR_ARG, "model: width %" PRId64 " is no multiple of %" PRId64 " heads", c->width,
-                       c->heads);
+        return hn_fail(HN_ERR_ARG, "model: width %" PRId64 " is no multiple of %" PRId64 " heads",
+                       c->width, c->heads);
     if (c->heads % c->kv_heads)
-        return hn_fail(HN_ERR_ARG, "model: %" PRId64 " heads are no multiple of %" PRId64 " key-value heads",
+        return hn_fail(HN_ERR_ARG,
+                       "model: %" PRId64 " heads are no multiple of %" PRId64 " key-value heads",
                        c->heads, c->kv_heads);
     if (c->family == HN_LM_GPT2 && c->kv_heads != c->heads)
         return hn_fail(HN_ERR_ARG, "model: gpt2 has no grouped heads");
     if (c->family == HN_LM_LLAMA && c->width / c->heads % 2)
-        return hn_fail(HN_ERR_ARG, "model: rotary positions need even heads, width / heads is %" PRId64,
+        return hn_fail(HN_ERR_ARG,
+                       "model: rotary positions need even heads, width / heads is %" PRId64,
                        c->width / c->heads);
     if (!(c->eps > 0) || !(c->dropout >= 0 && c->dropout < 1))
-        return hn_fail(HN_ERR_ARG, "model: eps %g must be > 0, dropout %g in [0, 1)", c->eps, c->dropout);
+        return hn_fail(HN_ERR_ARG, "model: eps %g must be > 0, dropout %g in [0, 1)", c->eps,
+                       c->dropout);
     if (c->head == HN_HEAD_VQ && (c->codes < 1 || c->codes > c->vocab))
-        return hn_fail(HN_ERR_ARG, "model: %" PRId64 " codes for %" PRId64 " tokens", c->codes, c->vocab);
+        return hn_fail(HN_ERR_ARG, "model: %" PRId64 " codes for %" PRId64 " tokens", c->codes,
+                       c->vocab);
     return HN_OK;
 }
 
@@ -91,7 +96,8 @@ static hn_status flag_or(const reader *r, const char *key, bool otherwise, bool 
 
 static hn_status refuse(const reader *r, const char *key)
 {
-    return hn_fail(HN_ERR_UNSUPPORTED, "%s: \"%s\" asks for what is not implemented", r->where, key);
+    return hn_fail(HN_ERR_UNSUPPORTED, "%s: \"%s\" asks for what is not implemented", r->where,
+                   key);
 }
 
 static hn_status refuse_true(const reader *r, const char *key)
@@ -145,7 +151,8 @@ static hn_status read_gpt2(const reader *r, hn_lm_config *c)
     if (hn__json_has(r->o, "activation_function"))
         HN_TRY(hn__json_string(r->o, r->where, "activation_function", &act));
     c->act = strcmp(act, "gelu") ? HN_ACT_GELU_TANH : HN_ACT_GELU;
-    const bool known = !strcmp(act, "gelu") || !strcmp(act, "gelu_new") || !strcmp(act, "gelu_pytorch_tanh");
+    const bool known =
+        !strcmp(act, "gelu") || !strcmp(act, "gelu_new") || !strcmp(act, "gelu_pytorch_tanh");
     return known ? HN_OK : refuse(r, "activation_function");
 }
 
@@ -181,7 +188,8 @@ static hn_status read_config(const json_t *o, const char *where, hn_lm_config *c
     else if (!strcmp(type, "gpt2"))
         c->family = HN_LM_GPT2;
     else
-        return hn_fail(HN_ERR_UNSUPPORTED, "%s: \"model_type\" is '%.60s', known are llama and gpt2", where, type);
+        return hn_fail(HN_ERR_UNSUPPORTED,
+                       "%s: \"model_type\" is '%.60s', known are llama and gpt2", where, type);
     HN_TRY(c->family == HN_LM_LLAMA ? read_llama(&r, c) : read_gpt2(&r, c));
     HN_TRY(read_ours(&r, c));
     return hn_context(hn_lm_config_check(c), "%s", where);
@@ -205,23 +213,25 @@ hn_status hn_lm_config_load(const char *path, hn_lm_config *out)
 
 static json_t *llama_json(const hn_lm_config *c)
 {
-    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s, s:b}", "model_type", "llama",
-                     "architectures", "LlamaForCausalLM", "vocab_size", (json_int_t)c->vocab, "hidden_size",
-                     (json_int_t)c->width, "num_hidden_layers", (json_int_t)c->layers, "num_attention_heads",
-                     (json_int_t)c->heads, "num_key_value_heads", (json_int_t)c->kv_heads, "intermediate_size",
-                     (json_int_t)c->ffn, "max_position_embeddings", (json_int_t)c->context, "rms_norm_eps",
-                     (double)c->eps, "rope_theta", (double)c->rope_base, "hidden_act", "silu",
-                     "tie_word_embeddings", c->tied);
+    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s, s:b}",
+                     "model_type", "llama", "architectures", "LlamaForCausalLM", "vocab_size",
+                     (json_int_t)c->vocab, "hidden_size", (json_int_t)c->width,
+                     "num_hidden_layers", (json_int_t)c->layers, "num_attention_heads",
+                     (json_int_t)c->heads, "num_key_value_heads", (json_int_t)c->kv_heads,
+                     "intermediate_size", (json_int_t)c->ffn, "max_position_embeddings",
+                     (json_int_t)c->context, "rms_norm_eps", (double)c->eps, "rope_theta",
+                     (double)c->rope_base, "hidden_act", "silu", "tie_word_embeddings", c->tied);
 }
 
 static json_t *gpt2_json(const hn_lm_config *c)
 {
-    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:b}", "model_type", "gpt2",
-                     "architectures", "GPT2LMHeadModel", "vocab_size", (json_int_t)c->vocab, "n_embd",
-                     (json_int_t)c->width, "n_layer", (json_int_t)c->layers, "n_head", (json_int_t)c->heads,
-                     "n_inner", (json_int_t)c->ffn, "n_positions", (json_int_t)c->context, "layer_norm_epsilon",
-                     (double)c->eps, "activation_function", c->act == HN_ACT_GELU ? "gelu" : "gelu_new",
-                     "tie_word_embeddings", c->tied);
+    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:b}", "model_type",
+                     "gpt2", "architectures", "GPT2LMHeadModel", "vocab_size",
+                     (json_int_t)c->vocab, "n_embd", (json_int_t)c->width, "n_layer",
+                     (json_int_t)c->layers, "n_head", (json_int_t)c->heads, "n_inner",
+                     (json_int_t)c->ffn, "n_positions", (json_int_t)c->context,
+                     "layer_norm_epsilon", (double)c->eps, "activation_function",
+                     c->act == HN_ACT_GELU ? "gelu" : "gelu_new", "tie_word_embeddings", c->tied);
 }
 
 static json_t *our_json(const hn_lm_config *c)

@@ -18,15 +18,17 @@ static hn_val codebook(hn_graph *g, const hn_lm_config *c)
 
 static hn_val token_map(hn_graph *g, const hn_lm_config *c)
 {
-    return hn_state(g, "lm_head.map", (hn_type){ HN_I32, 1, { c->vocab } }, (hn_init){ HN_INIT_ZERO, 0 });
+    return hn_state(g, "lm_head.map", (hn_type){ HN_I32, 1, { c->vocab } },
+                    (hn_init){ HN_INIT_ZERO, 0 });
 }
 
 // The bias of tokens, [1, V]; zeros where the head has none.
 static hn_val token_bias(hn_graph *g, const hn_lm_config *c)
 {
     const hn_type t = { HN_F32, 1, { c->vocab } };
-    const hn_val b = c->token_bias ? hn_param(g, "lm_head.token_bias", t, (hn_init){ HN_INIT_ZERO, 0 })
-                                   : hn_fill(g, t, 0);
+    const hn_val b = c->token_bias
+                         ? hn_param(g, "lm_head.token_bias", t, (hn_init){ HN_INIT_ZERO, 0 })
+                         : hn_fill(g, t, 0);
     return hn_reshape(g, b, 2, (int64_t[]){ 1, c->vocab });
 }
 
@@ -111,7 +113,8 @@ static int falling(const void *a, const void *b)
 
 // Each code takes tokens up to its even share of the mass that is left, and leaves at least one
 // token for each code to come.
-static void share_out(const counted order[], int64_t vocab, int64_t codes, double left, int32_t map[])
+static void share_out(const counted order[], int64_t vocab, int64_t codes, double left,
+                      int32_t map[])
 {
     int64_t at = 0;
     for (int64_t k = 0; k < codes; k++) {
@@ -126,7 +129,8 @@ static void share_out(const counted order[], int64_t vocab, int64_t codes, doubl
     }
 }
 
-hn_status hn_vq_map_by_mass(const int64_t counts[], int64_t vocab, int64_t codes, int32_t out_map[])
+hn_status hn_vq_map_by_mass(const int64_t counts[], int64_t vocab, int64_t codes,
+                            int32_t out_map[])
 {
     if (codes < 1 || codes > vocab)
         return hn_fail(HN_ERR_ARG, "%" PRId64 " codes for %" PRId64 " tokens", codes, vocab);

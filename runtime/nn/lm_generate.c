@@ -15,7 +15,8 @@ static hn_status make_stepper(hn_lm *m, hn__lm_stepper *s, int64_t t)
         return HN_OK;
     HN_TRY(hn_graph_create(&g));
     const hn_lm_build build = { .at = hn_input(g, "at", i1),
-                                .positions = hn_input(g, "positions", (hn_type){ HN_I32, 1, { t } }),
+                                .positions =
+                                    hn_input(g, "positions", (hn_type){ HN_I32, 1, { t } }),
                                 .n_keys = hn_input(g, "n_keys", i1) };
     const hn_val ids = hn_input(g, "ids", (hn_type){ HN_I32, 2, { 1, t } });
     const hn_val hidden = hn_reshape(g, hn_lm_hidden(g, &m->config, ids, &build), 2,
@@ -37,7 +38,8 @@ static hn_status put(hn__lm_stepper *s, const char *name, const int32_t *x, int6
 
 // Runs n <= s->t tokens from position `at`; logits may be NULL. Rows past n are padding: what they
 // write to the caches is overwritten before anything sees it.
-static hn_status run_step(hn_lm *m, hn__lm_stepper *s, const int32_t *ids, int64_t n, int64_t at, float *logits)
+static hn_status run_step(hn_lm *m, hn__lm_stepper *s, const int32_t *ids, int64_t n, int64_t at,
+                          float *logits)
 {
     int32_t row[HN__LM_CHUNK] = { 0 }, positions[HN__LM_CHUNK];
 
@@ -50,7 +52,9 @@ static hn_status run_step(hn_lm *m, hn__lm_stepper *s, const int32_t *ids, int64
     HN_TRY(put(s, "n_keys", &(int32_t){ (int32_t)(at + s->t) }, 1));
     HN_TRY(put(s, "row", &(int32_t){ (int32_t)(n - 1) }, 1));
     HN_TRY(hn_plan_run(s->plan));
-    return logits ? hn_plan_read(s->plan, "logits", logits, m->config.vocab * (int64_t)sizeof *logits) : HN_OK;
+    return logits
+               ? hn_plan_read(s->plan, "logits", logits, m->config.vocab * (int64_t)sizeof *logits)
+               : HN_OK;
 }
 
 // Feeds n tokens from position `at`; logits after the last.
@@ -74,15 +78,16 @@ static hn_status check_ids(const hn_lm *m, const int32_t *ids, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= m->config.vocab)
-            return hn_fail(HN_ERR_ARG, "token %d at %" PRId64 " is not in [0, %" PRId64 ")", ids[i], i,
-                           m->config.vocab);
+            return hn_fail(HN_ERR_ARG, "token %d at %" PRId64 " is not in [0, %" PRId64 ")",
+                           ids[i], i, m->config.vocab);
     return HN_OK;
 }
 
 hn_status hn_lm_next_logits(hn_lm *m, const int32_t ids[], int64_t n, float out[])
 {
     if (n < 1 || n > m->config.context)
-        return hn_fail(HN_ERR_ARG, "%" PRId64 " tokens; the model takes 1 to %" PRId64, n, m->config.context);
+        return hn_fail(HN_ERR_ARG, "%" PRId64 " tokens; the model takes 1 to %" PRId64, n,
+                       m->config.context);
     HN_TRY(check_ids(m, ids, n));
     return feed(m, ids, n, 0, out);
 }
@@ -109,7 +114,8 @@ static int32_t likeliest(const float *logits, int64_t n)
     return (int32_t)best;
 }
 
-static int32_t sample(const float *logits, int64_t n, const hn_sample_params *p, hn_rng *rng, choice *room)
+static int32_t sample(const float *logits, int64_t n, const hn_sample_params *p, hn_rng *rng,
+                      choice *room)
 {
     const int32_t best = likeliest(logits, n);
     double sum = 0, part = 0;
@@ -163,8 +169,8 @@ static hn_status run_talk(talk *t, const hn_ids *prompt)
     return HN_OK;
 }
 
-hn_status hn_lm_generate(hn_lm *m, const void *text, size_t n, const hn_sample_params *p, hn_text_fn fn,
-                         void *user, int64_t *out_n)
+hn_status hn_lm_generate(hn_lm *m, const void *text, size_t n, const hn_sample_params *p,
+                         hn_text_fn fn, void *user, int64_t *out_n)
 {
     talk t = { m, p, fn, user, NULL, NULL, 0 };
     hn_ids prompt = { 0 };
@@ -179,7 +185,9 @@ hn_status hn_lm_generate(hn_lm *m, const void *text, size_t n, const hn_sample_p
             prompt.id[prompt.n++] = m->start;
     }
     if (s == HN_OK && prompt.n + p->n_tokens > m->config.context)
-        s = hn_fail(HN_ERR_ARG, "%" PRId64 " tokens of prompt and %" PRId64 " to make exceed the context of %" PRId64,
+        s = hn_fail(HN_ERR_ARG,
+                    "%" PRId64 " tokens of prompt and %" PRId64
+                    " to make exceed the context of %" PRId64,
                     prompt.n, p->n_tokens, m->config.context);
     if (s == HN_OK)
         s = check_ids(m, prompt.id, prompt.n);

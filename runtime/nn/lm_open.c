@@ -18,8 +18,8 @@ static const hn_tensor *find_tensor(const hn_tensors *files, const char *name)
     return hn_tensors_find(files, longer);
 }
 
-static hn_status load_tensor(hn_weights *w, const hn_tensors *files, const char *name, const hn_type *want,
-                             bool trainable)
+static hn_status load_tensor(hn_weights *w, const hn_tensors *files, const char *name,
+                             const hn_type *want, bool trainable)
 {
     const hn_tensor *t = find_tensor(files, name);
     hn_type have;
@@ -52,8 +52,8 @@ static hn_status check_map(hn_lm *m)
     hn_status s = hn_weights_read(m->weights, "lm_head.map", map, (int64_t)(n * sizeof *map));
     for (size_t i = 0; s == HN_OK && i < n; i++)
         if (map[i] < 0 || map[i] >= m->config.codes)
-            s = hn_fail(HN_ERR_FORMAT, "tensor 'lm_head.map': token %zu has code %d of %" PRId64, i, map[i],
-                        m->config.codes);
+            s = hn_fail(HN_ERR_FORMAT, "tensor 'lm_head.map': token %zu has code %d of %" PRId64,
+                        i, map[i], m->config.codes);
     hn__free(map);
     return s;
 }
@@ -80,7 +80,8 @@ static int32_t find_special(const hn_lm *m, const json_t *config, const char *ke
 {
     static const char *const usual[] = { "<|endoftext|>", "<|im_end|>", "</s>" };
     const json_t *v = json_object_get(config, key);
-    if (json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) < m->config.vocab)
+    if (json_is_integer(v) && json_integer_value(v) >= 0 &&
+        json_integer_value(v) < m->config.vocab)
         return (int32_t)json_integer_value(v);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
         const int32_t id = hn_tokenizer_find(m->tok, usual[i], strlen(usual[i]));

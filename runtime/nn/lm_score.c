@@ -11,8 +11,10 @@ static hn_status make_plan(hn_lm *m, int64_t batch, int64_t window)
     HN_TRY(hn_graph_create(&g));
     const hn_type t = { HN_I32, 2, { batch, window } };
     const hn_val ids = hn_input(g, "ids", t), targets = hn_input(g, "targets", t);
-    hn_output(g, "nats", hn_lm_loss(g, &m->config, hn_lm_hidden(g, &m->config, ids, NULL), targets));
-    const hn_status s = hn_plan_create(g, m->dev, &(hn_plan_params){ .weights = m->weights }, &m->score);
+    hn_output(g, "nats",
+              hn_lm_loss(g, &m->config, hn_lm_hidden(g, &m->config, ids, NULL), targets));
+    const hn_status s =
+        hn_plan_create(g, m->dev, &(hn_plan_params){ .weights = m->weights }, &m->score);
     hn_graph_destroy(&g);
     m->score_batch = batch;
     m->score_window = window;
@@ -29,8 +31,10 @@ typedef struct windows {
     int64_t window, stride, batch, count; // count: windows in all
 } windows;
 
-// One row: inputs of window w, and its targets; -1 where a token was scored before or there is none.
-static void fill_row(const hn_lm *m, const hn_ids *text, const windows *v, int64_t w, int32_t *in, int32_t *out)
+// One row: inputs of window w, and its targets; -1 where a token was scored before or there is
+// none.
+static void fill_row(const hn_lm *m, const hn_ids *text, const windows *v, int64_t w, int32_t *in,
+                     int32_t *out)
 {
     const int64_t from = w * v->stride, fresh = w ? v->window - v->stride : 0;
     for (int64_t i = 0; i < v->window; i++) {
@@ -40,7 +44,8 @@ static void fill_row(const hn_lm *m, const hn_ids *text, const windows *v, int64
     }
 }
 
-static hn_status run(hn_lm *m, const hn_ids *text, const windows *v, const hn_score_params *p, hn_score *out)
+static hn_status run(hn_lm *m, const hn_ids *text, const windows *v, const hn_score_params *p,
+                     hn_score *out)
 {
     const int64_t n = v->batch * v->window, bytes = n * (int64_t)sizeof(int32_t);
     int32_t *in = hn__calloc((size_t)n, sizeof *in), *want = hn__calloc((size_t)n, sizeof *want);
@@ -76,13 +81,15 @@ static hn_status measure(hn_lm *m, const hn_ids *text, const hn_score_params *p,
     v.stride = p->stride ? p->stride : v.window;
 
     if (v.window < 1 || v.window > m->config.context)
-        return hn_fail(HN_ERR_ARG, "a window of %" PRId64 " tokens; the model takes 1 to %" PRId64, v.window,
-                       m->config.context);
+        return hn_fail(HN_ERR_ARG, "a window of %" PRId64 " tokens; the model takes 1 to %" PRId64,
+                       v.window, m->config.context);
     if (v.stride < 1 || v.stride > v.window || v.batch < 1)
-        return hn_fail(HN_ERR_ARG, "a stride of %" PRId64 " in windows of %" PRId64 ", %" PRId64 " at a time",
+        return hn_fail(HN_ERR_ARG,
+                       "a stride of %" PRId64 " in windows of %" PRId64 ", %" PRId64 " at a time",
                        v.stride, v.window, v.batch);
     if (m->start < 0)
-        return hn_fail(HN_ERR_UNSUPPORTED, "the model has no start token, so a text's first token has no score");
+        return hn_fail(HN_ERR_UNSUPPORTED,
+                       "the model has no start token, so a text's first token has no score");
     if (text->n > v.window)
         v.count += (text->n - v.window + v.stride - 1) / v.stride;
     if (v.batch > v.count)
@@ -91,7 +98,8 @@ static hn_status measure(hn_lm *m, const hn_ids *text, const hn_score_params *p,
     return run(m, text, &v, p, out);
 }
 
-hn_status hn_lm_score(hn_lm *m, const void *text, size_t n, const hn_score_params *p, hn_score *out)
+hn_status hn_lm_score(hn_lm *m, const void *text, size_t n, const hn_score_params *p,
+                      hn_score *out)
 {
     hn_ids ids = { 0 };
 

@@ -39,7 +39,8 @@ static hn_val param(const builder *b, const char *stem, const char *part, hn_typ
 
 // x [.., in] -> [.., out]. llama keeps weights [out, in], gpt2 [in, out] with a bias. Initial
 // weights are GPT-2's: normal 0.02, less by sqrt(2 layers) where a block ends.
-static hn_val linear(const builder *b, const char *stem, hn_val x, int64_t in, int64_t out, bool ends_block)
+static hn_val linear(const builder *b, const char *stem, hn_val x, int64_t in, int64_t out,
+                     bool ends_block)
 {
     const bool gpt2 = b->c->family == HN_LM_GPT2;
     const float scale = ends_block ? 0.02f / sqrtf(2 * (float)b->c->layers) : 0.02f;
@@ -57,7 +58,8 @@ static hn_val norm(const builder *b, const char *stem, hn_val x)
     const hn_val w = param(b, stem, "weight", t, (hn_init){ HN_INIT_CONST, 1 });
     if (b->c->family == HN_LM_LLAMA)
         return hn_rms_norm(b->g, x, w, b->c->eps);
-    return hn_layer_norm(b->g, x, w, param(b, stem, "bias", t, (hn_init){ HN_INIT_ZERO, 0 }), b->c->eps);
+    return hn_layer_norm(b->g, x, w, param(b, stem, "bias", t, (hn_init){ HN_INIT_ZERO, 0 }),
+                         b->c->eps);
 }
 
 static hn_val dropout(builder *b, hn_val x)
@@ -104,9 +106,12 @@ static hn_val llama_attention(const builder *b, hn_val x, hn_val positions)
     const hn_lm_config *c = b->c;
     const int64_t d = c->width, kv = d / c->heads * c->kv_heads;
     const hn_rope_params rope = { .base = c->rope_base };
-    hn_val q = heads_of(b, linear(b, "model.layers.%d.self_attn.q_proj", x, d, d, false), c->heads);
-    hn_val k = heads_of(b, linear(b, "model.layers.%d.self_attn.k_proj", x, d, kv, false), c->kv_heads);
-    const hn_val v = heads_of(b, linear(b, "model.layers.%d.self_attn.v_proj", x, d, kv, false), c->kv_heads);
+    hn_val q =
+        heads_of(b, linear(b, "model.layers.%d.self_attn.q_proj", x, d, d, false), c->heads);
+    hn_val k =
+        heads_of(b, linear(b, "model.layers.%d.self_attn.k_proj", x, d, kv, false), c->kv_heads);
+    const hn_val v =
+        heads_of(b, linear(b, "model.layers.%d.self_attn.v_proj", x, d, kv, false), c->kv_heads);
 
     q = hn_rope(b->g, q, positions, &rope);
     k = hn_rope(b->g, k, positions, &rope);
@@ -149,7 +154,8 @@ static hn_val llama_ffn(const builder *b, hn_val x)
     const int64_t d = b->c->width, f = b->c->ffn;
     const hn_val gate = linear(b, "model.layers.%d.mlp.gate_proj", x, d, f, false);
     const hn_val up = linear(b, "model.layers.%d.mlp.up_proj", x, d, f, false);
-    return linear(b, "model.layers.%d.mlp.down_proj", hn_mul(b->g, hn_silu(b->g, gate), up), f, d, true);
+    return linear(b, "model.layers.%d.mlp.down_proj", hn_mul(b->g, hn_silu(b->g, gate), up), f, d,
+                  true);
 }
 
 static hn_val gpt2_ffn(const builder *b, hn_val x)
@@ -198,7 +204,8 @@ static hn_val embed(const builder *b, hn_val ids, hn_val positions)
     const hn_val x = hn_embedding(b->g, hn__lm_embedding(b->g, c), ids);
     if (c->family == HN_LM_LLAMA)
         return x;
-    const hn_val wpe = hn_param(b->g, "wpe.weight", f32_2(c->context, c->width), (hn_init){ HN_INIT_NORMAL, 0.02f });
+    const hn_val wpe = hn_param(b->g, "wpe.weight", f32_2(c->context, c->width),
+                                (hn_init){ HN_INIT_NORMAL, 0.02f });
     return hn_add(b->g, x, hn_embedding(b->g, wpe, positions));
 }
 

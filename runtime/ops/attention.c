@@ -9,8 +9,9 @@
 hn_val hn_attention(hn_graph *g, hn_val q, hn_val k, hn_val v, const hn_attention_params *params)
 {
     const hn_attention_params p = params ? *params : (hn_attention_params){ 0 };
-    const hn__attention_attr a = { .causal = p.causal, .block = p.block, .has_n_keys = p.n_keys.id != 0,
-                                   .scale = p.scale };
+    const hn__attention_attr a = {
+        .causal = p.causal, .block = p.block, .has_n_keys = p.n_keys.id != 0, .scale = p.scale
+    };
     return hn__emit(g, &hn__ops[HN__OP_attention], &a, (const hn_val[]){ q, k, v, p.n_keys },
                     a.has_n_keys ? 4 : 3);
 }
@@ -46,9 +47,11 @@ hn_status hn__attention_check(const hn__inst *n, int n_keys_at)
         return hn_fail(HN_ERR_SHAPE, "queries are %s, keys %s: both must be [B, T, H, D]", tq, tk);
     HN_TRY(hn__want_type(v, k, "values"));
     if (k->dtype != q->dtype || k->dim[0] != q->dim[0] || k->dim[3] != q->dim[3])
-        return hn_fail(HN_ERR_SHAPE, "queries are %s, keys %s: type, B and D must be equal", tq, tk);
+        return hn_fail(HN_ERR_SHAPE, "queries are %s, keys %s: type, B and D must be equal", tq,
+                       tk);
     if (q->dim[2] % k->dim[2])
-        return hn_fail(HN_ERR_SHAPE, "%" PRId64 " query heads are no multiple of %" PRId64 " key heads",
+        return hn_fail(HN_ERR_SHAPE,
+                       "%" PRId64 " query heads are no multiple of %" PRId64 " key heads",
                        q->dim[2], k->dim[2]);
     if (a->block < 0 || (a->block && !a->causal))
         return hn_fail(HN_ERR_ARG, "block is %d, must be 0, or above 0 and causal", a->block);
@@ -112,7 +115,8 @@ static void ref(const hn__inst *n, const double *const in[], double *const out[]
                 const int64_t at = (b * a.tq + i) * a.q_row + h * a.d;
                 const int64_t kv = b * a.tk * a.k_row + h / (a.heads / a.kv_heads) * a.d;
                 const ref_row r = { in[0] + at, in[1] + kv, in[2] + kv, out[0] + at,
-                                    hn__attention_limit(&a, i, n_keys ? (int64_t)n_keys[b] : a.tk) };
+                                    hn__attention_limit(&a, i,
+                                                        n_keys ? (int64_t)n_keys[b] : a.tk) };
                 out[1][(b * a.heads + h) * a.tq + i] = ref_query(&a, &r);
             }
 }
@@ -150,7 +154,8 @@ HN__HOT static void divide(float *y, int64_t n, float by)
 static void block(const job *j, int64_t task, float *score)
 {
     const hn__attention_dims *a = &j->a;
-    const int64_t turn = task % j->n_blocks, bh = task / j->n_blocks, b = bh / a->heads, h = bh % a->heads;
+    const int64_t turn = task % j->n_blocks, bh = task / j->n_blocks, b = bh / a->heads,
+                  h = bh % a->heads;
     const int64_t first = (turn % 2 ? j->n_blocks - 1 - turn / 2 : turn / 2) * HN__ATTENTION_ROWS;
     const int64_t m = a->tq - first < HN__ATTENTION_ROWS ? a->tq - first : HN__ATTENTION_ROWS;
     const int64_t n_keys = j->n_keys ? j->n_keys[b] : a->tk;
@@ -160,8 +165,17 @@ static void block(const job *j, int64_t task, float *score)
     float sum[HN__ATTENTION_ROWS];
 
     if (n)
-        hn__gemm(&(hn__gemm_args){ .transpose_b = true, .m = m, .n = n, .k = a->d, .a = j->q + at, .lda = a->q_row,
-                                   .b = j->k + kv, .ldb = a->k_row, .c = score, .ldc = n, .scale = a->scale });
+        hn__gemm(&(hn__gemm_args){ .transpose_b = true,
+                                   .m = m,
+                                   .n = n,
+                                   .k = a->d,
+                                   .a = j->q + at,
+                                   .lda = a->q_row,
+                                   .b = j->k + kv,
+                                   .ldb = a->k_row,
+                                   .c = score,
+                                   .ldc = n,
+                                   .scale = a->scale });
     for (int64_t i = 0; i < m; i++) {
         const int64_t limit = hn__attention_limit(a, first + i, n_keys);
         float *lse = j->lse + bh * a->tq + first + i;
@@ -174,8 +188,16 @@ static void block(const job *j, int64_t task, float *score)
                 score[i * n + c] = 0;
     }
     if (n)
-        hn__gemm(&(hn__gemm_args){ .m = m, .n = a->d, .k = n, .a = score, .lda = n, .b = j->v + kv, .ldb = a->k_row,
-                                   .c = j->y + at, .ldc = a->q_row, .scale = 1 });
+        hn__gemm(&(hn__gemm_args){ .m = m,
+                                   .n = a->d,
+                                   .k = n,
+                                   .a = score,
+                                   .lda = n,
+                                   .b = j->v + kv,
+                                   .ldb = a->k_row,
+                                   .c = j->y + at,
+                                   .ldc = a->q_row,
+                                   .scale = 1 });
     for (int64_t i = 0; i < m; i++)
         if (n)
             divide(j->y + at + i * a->q_row, a->d, sum[i]);
@@ -199,8 +221,14 @@ static int64_t scratch(const hn__inst *n, int n_threads)
 
 static void host(const hn__inst *n, const hn__host *h)
 {
-    job j = { .a = hn__attention_dims_of(n), .q = h->in[0], .k = h->in[1], .v = h->in[2],
-              .n_keys = n->n_in > 3 ? h->in[3] : NULL, .y = h->out[0], .lse = h->out[1], .scratch = h->scratch };
+    job j = { .a = hn__attention_dims_of(n),
+              .q = h->in[0],
+              .k = h->in[1],
+              .v = h->in[2],
+              .n_keys = n->n_in > 3 ? h->in[3] : NULL,
+              .y = h->out[0],
+              .lse = h->out[1],
+              .scratch = h->scratch };
 
     j.n_blocks = (j.a.tq + HN__ATTENTION_ROWS - 1) / HN__ATTENTION_ROWS;
     hn__parallel(h->pool, j.a.batch * j.a.heads * j.n_blocks, 1, blocks, &j);
@@ -212,7 +240,8 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
                  const hn_val dy[], hn_val din[])
 {
     hn__attention_attr a = *(const hn__attention_attr *)n->attr;
-    hn_val all[HN__MAX_IN] = { in[0], in[1], in[2], out[0], out[1], dy[0].id ? dy[0] : hn_fill(g, n->out[0], 0) };
+    hn_val all[HN__MAX_IN] = { in[0],  in[1],  in[2],
+                               out[0], out[1], dy[0].id ? dy[0] : hn_fill(g, n->out[0], 0) };
     int count = 6;
 
     if (a.has_n_keys)
@@ -228,7 +257,8 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
 static void launch(const hn__inst *n, hn__launch *l)
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
-    const int64_t tile = hn__register_tile(l->device), n_threads = a.batch * a.heads * ((a.tq + tile - 1) / tile);
+    const int64_t tile = hn__register_tile(l->device),
+                  n_threads = a.batch * a.heads * ((a.tq + tile - 1) / tile);
     hn__dispatch *d = hn__add_dispatch(l, n, "attention");
 
     l->n_tmp = 1;
@@ -239,10 +269,10 @@ static void launch(const hn__inst *n, hn__launch *l)
     d->bind[5] = HN__OUT(1);
     d->bind[6] = HN__TMP(0);
     d->flop = 4.0 * (double)(a.batch * a.heads * a.tq) * (double)(a.tk * a.d);
-    HN__PUSH(d, attention_push, .n_threads = (uint32_t)n_threads, .tq = (uint32_t)a.tq, .tk = (uint32_t)a.tk,
-             .heads = (uint32_t)a.heads, .kv_heads = (uint32_t)a.kv_heads, .d = (uint32_t)a.d,
-             .causal = (uint32_t)a.causal, .block = (uint32_t)a.block, .has_n_keys = n->n_in > 3,
-             .scale = a.scale);
+    HN__PUSH(d, attention_push, .n_threads = (uint32_t)n_threads, .tq = (uint32_t)a.tq,
+             .tk = (uint32_t)a.tk, .heads = (uint32_t)a.heads, .kv_heads = (uint32_t)a.kv_heads,
+             .d = (uint32_t)a.d, .causal = (uint32_t)a.causal, .block = (uint32_t)a.block,
+             .has_n_keys = n->n_in > 3, .scale = a.scale);
     d->spec[0] = 32;
     d->spec[d->n_spec++] = (uint32_t)tile;
     hn__threads(d, n_threads);
@@ -251,13 +281,16 @@ static void launch(const hn__inst *n, hn__launch *l)
 void hn__attention_draw(hn_rng *rng, hn__sample *s, int n_keys_at)
 {
     const int64_t kv_heads = hn__rng_dim(rng, 3), heads = kv_heads * hn__rng_dim(rng, 3);
-    const int64_t batch = hn__rng_dim(rng, 3), drawn = hn__rng_dim(rng, 40), tk = hn__rng_dim(rng, 80);
+    const int64_t batch = hn__rng_dim(rng, 3), drawn = hn__rng_dim(rng, 40),
+                  tk = hn__rng_dim(rng, 80);
     const int64_t tq = hn__rng_below(rng, 3) ? tk : hn__rng_dim(rng, 70); // same, a cache, or more
     const int64_t fewest = tq * heads < tk * kv_heads ? tq * heads : tk * kv_heads;
-    const int64_t d = drawn * fewest < 16 ? 16 + drawn : drawn; // a lone element may be near 0 by chance
+    const int64_t d =
+        drawn * fewest < 16 ? 16 + drawn : drawn; // a lone element may be near 0 by chance
     hn__attention_attr *a = s->inst.attr;
 
-    *a = (hn__attention_attr){ .causal = hn__rng_below(rng, 2), .has_n_keys = hn__rng_below(rng, 2),
+    *a = (hn__attention_attr){ .causal = hn__rng_below(rng, 2),
+                               .has_n_keys = hn__rng_below(rng, 2),
                                .scale = hn__rng_below(rng, 2) ? 0 : 1 };
     a->block = a->causal && hn__rng_below(rng, 2) ? (int32_t)hn__rng_dim(rng, 9) : 0;
     s->inst.n_in = 3;
@@ -276,7 +309,11 @@ static void sample(hn_rng *rng, hn__sample *s)
     s->inst.n_in += ((const hn__attention_attr *)s->inst.attr)->has_n_keys;
 }
 
-const hn__op_fns hn__fns_attention = {
-    .attr_bytes = sizeof(hn__attention_attr), .infer = infer, .ref = ref, .host = host, .scratch = scratch,
-    .grad = grad, .launch = launch, .sample = sample
-};
+const hn__op_fns hn__fns_attention = { .attr_bytes = sizeof(hn__attention_attr),
+                                       .infer = infer,
+                                       .ref = ref,
+                                       .host = host,
+                                       .scratch = scratch,
+                                       .grad = grad,
+                                       .launch = launch,
+                                       .sample = sample };

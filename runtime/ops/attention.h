@@ -27,8 +27,8 @@ hn_type hn__attention_lse(const hn_type *q);
 // Draws q, k, v and attributes, and in[n_keys_at] where they have it. Sets n_in to 3.
 void hn__attention_draw(hn_rng *rng, hn__sample *s, int n_keys_at);
 
-// Query i of a batch with n_keys keys sees the keys [0, this). n_keys above tk is no mistake: queries
-// of a cache's last, padded chunk stand past its end, and see all of it.
+// Query i of a batch with n_keys keys sees the keys [0, this). n_keys above tk is no mistake:
+// queries of a cache's last, padded chunk stand past its end, and see all of it.
 static inline int64_t hn__attention_limit(const hn__attention_dims *a, int64_t i, int64_t n_keys)
 {
     const int64_t n = n_keys < 0 ? 0 : n_keys < a->tk ? n_keys : a->tk, at = i + n_keys - a->tq;

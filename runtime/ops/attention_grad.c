@@ -44,12 +44,12 @@ typedef struct place {
 static place place_of(const hn__attention_dims *a, int64_t b, int64_t h, int64_t i, int64_t n_keys)
 {
     return (place){ (b * a->tq + i) * a->q_row + h * a->d,
-                    b * a->tk * a->k_row + h / (a->heads / a->kv_heads) * a->d, (b * a->heads + h) * a->tq + i,
-                    hn__attention_limit(a, i, n_keys) };
+                    b * a->tk * a->k_row + h / (a->heads / a->kv_heads) * a->d,
+                    (b * a->heads + h) * a->tq + i, hn__attention_limit(a, i, n_keys) };
 }
 
-static void ref_query(const hn__attention_dims *a, const place *p, const double *const in[], double dlse,
-                      double *const out[])
+static void ref_query(const hn__attention_dims *a, const place *p, const double *const in[],
+                      double dlse, double *const out[])
 {
     const double *q = in[Q] + p->q, *y = in[Y] + p->q, *dy = in[DY] + p->q;
     double delta = -dlse;
@@ -82,7 +82,8 @@ static void ref(const hn__inst *n, const double *const in[], double *const out[]
     for (int64_t b = 0; b < a.batch; b++)
         for (int64_t h = 0; h < a.heads; h++)
             for (int64_t i = 0; i < a.tq; i++) {
-                const place p = place_of(&a, b, h, i, at->has_n_keys ? (int64_t)in[N_KEYS][b] : a.tk);
+                const place p =
+                    place_of(&a, b, h, i, at->has_n_keys ? (int64_t)in[N_KEYS][b] : a.tk);
                 ref_query(&a, &p, in, at->has_dlse ? in[dlse_at(n)][p.row] : 0, out);
             }
 }
@@ -107,7 +108,8 @@ typedef struct tile {
 HN__HOT static void weigh(const job *j, const tile *t, int64_t n_keys)
 {
     for (int64_t i = 0; i < t->m; i++) {
-        const int64_t limit = hn__attention_limit(&j->a, t->first + i, n_keys), row = t->at.row + i;
+        const int64_t limit = hn__attention_limit(&j->a, t->first + i, n_keys),
+                      row = t->at.row + i;
         const float *dy = j->dy + t->at.q + i * j->a.q_row, *y = j->y + t->at.q + i * j->a.q_row;
         const float delta = hn__row_dot(dy, y, j->a.d) - (j->dlse ? j->dlse[row] : 0);
         float *restrict p = t->p + i * t->n, *restrict ds = t->ds + i * t->n;
@@ -127,13 +129,39 @@ static void products(const job *j, const tile *t)
     const hn__attention_dims *a = &j->a;
     const int64_t q = t->at.q, kv = t->at.kv;
 
-    hn__gemm(&(hn__gemm_args){ .m = t->m, .n = a->d, .k = t->n, .a = t->ds, .lda = t->n, .b = j->k + kv,
-                               .ldb = a->k_row, .c = j->dq + q, .ldc = a->q_row, .scale = 1 });
-    hn__gemm(&(hn__gemm_args){ .transpose_a = true, .m = t->n, .n = a->d, .k = t->m, .a = t->ds, .lda = t->n,
-                               .b = j->q + q, .ldb = a->q_row, .c = j->dk + kv, .ldc = a->k_row, .scale = 1,
+    hn__gemm(&(hn__gemm_args){ .m = t->m,
+                               .n = a->d,
+                               .k = t->n,
+                               .a = t->ds,
+                               .lda = t->n,
+                               .b = j->k + kv,
+                               .ldb = a->k_row,
+                               .c = j->dq + q,
+                               .ldc = a->q_row,
+                               .scale = 1 });
+    hn__gemm(&(hn__gemm_args){ .transpose_a = true,
+                               .m = t->n,
+                               .n = a->d,
+                               .k = t->m,
+                               .a = t->ds,
+                               .lda = t->n,
+                               .b = j->q + q,
+                               .ldb = a->q_row,
+                               .c = j->dk + kv,
+                               .ldc = a->k_row,
+                               .scale = 1,
                                .keep = 1 });
-    hn__gemm(&(hn__gemm_args){ .transpose_a = true, .m = t->n, .n = a->d, .k = t->m, .a = t->p, .lda = t->n,
-                               .b = j->dy + q, .ldb = a->q_row, .c = j->dv + kv, .ldc = a->k_row, .scale = 1,
+    hn__gemm(&(hn__gemm_args){ .transpose_a = true,
+                               .m = t->n,
+                               .n = a->d,
+                               .k = t->m,
+                               .a = t->p,
+                               .lda = t->n,
+                               .b = j->dy + q,
+                               .ldb = a->q_row,
+                               .c = j->dv + kv,
+                               .ldc = a->k_row,
+                               .scale = 1,
                                .keep = 1 });
 }
 
@@ -147,19 +175,38 @@ static void block(const job *j, int64_t b, int64_t h, int64_t first, float *scra
 {
     const hn__attention_dims *a = &j->a;
     const int64_t n_keys = j->n_keys ? j->n_keys[b] : a->tk, left = a->tq - first;
-    tile t = { .m = left < HN__ATTENTION_ROWS ? left : HN__ATTENTION_ROWS, .first = first,
-               .at = place_of(a, b, h, first, n_keys), .p = scratch, .ds = scratch + HN__ATTENTION_ROWS * a->tk };
+    tile t = { .m = left < HN__ATTENTION_ROWS ? left : HN__ATTENTION_ROWS,
+               .first = first,
+               .at = place_of(a, b, h, first, n_keys),
+               .p = scratch,
+               .ds = scratch + HN__ATTENTION_ROWS * a->tk };
 
     t.n = hn__attention_limit(a, first + t.m - 1, n_keys);
     if (!t.n) {
         clear_rows(j->dq + t.at.q, t.m, a->q_row, a->d);
         return;
     }
-    hn__gemm(&(hn__gemm_args){ .transpose_b = true, .m = t.m, .n = t.n, .k = a->d, .a = j->q + t.at.q,
-                               .lda = a->q_row, .b = j->k + t.at.kv, .ldb = a->k_row, .c = t.p, .ldc = t.n,
+    hn__gemm(&(hn__gemm_args){ .transpose_b = true,
+                               .m = t.m,
+                               .n = t.n,
+                               .k = a->d,
+                               .a = j->q + t.at.q,
+                               .lda = a->q_row,
+                               .b = j->k + t.at.kv,
+                               .ldb = a->k_row,
+                               .c = t.p,
+                               .ldc = t.n,
                                .scale = a->scale });
-    hn__gemm(&(hn__gemm_args){ .transpose_b = true, .m = t.m, .n = t.n, .k = a->d, .a = j->dy + t.at.q,
-                               .lda = a->q_row, .b = j->v + t.at.kv, .ldb = a->k_row, .c = t.ds, .ldc = t.n,
+    hn__gemm(&(hn__gemm_args){ .transpose_b = true,
+                               .m = t.m,
+                               .n = t.n,
+                               .k = a->d,
+                               .a = j->dy + t.at.q,
+                               .lda = a->q_row,
+                               .b = j->v + t.at.kv,
+                               .ldb = a->k_row,
+                               .c = t.ds,
+                               .ldc = t.n,
                                .scale = 1 });
     weigh(j, &t, n_keys);
     products(j, &t);
@@ -174,7 +221,8 @@ static void key_heads(void *ctx, int64_t begin, int64_t end, int thread)
     const int64_t group = a->heads / a->kv_heads;
 
     for (int64_t t = begin; t < end; t++) {
-        const int64_t b = t / a->kv_heads, h0 = t % a->kv_heads * group, kv = place_of(a, b, h0, 0, 0).kv;
+        const int64_t b = t / a->kv_heads, h0 = t % a->kv_heads * group,
+                      kv = place_of(a, b, h0, 0, 0).kv;
         clear_rows(j->dk + kv, a->tk, a->k_row, a->d);
         clear_rows(j->dv + kv, a->tk, a->k_row, a->d);
         for (int64_t h = h0; h < h0 + group; h++)
@@ -191,9 +239,18 @@ static int64_t scratch(const hn__inst *n, int n_threads)
 static void host(const hn__inst *n, const hn__host *h)
 {
     const hn__attention_attr *at = n->attr;
-    job j = { .a = hn__attention_dims_of(n), .q = h->in[Q], .k = h->in[K], .v = h->in[V], .y = h->in[Y],
-              .lse = h->in[LSE], .dy = h->in[DY], .n_keys = at->has_n_keys ? h->in[N_KEYS] : NULL,
-              .dlse = at->has_dlse ? h->in[dlse_at(n)] : NULL, .dq = h->out[Q], .dk = h->out[K], .dv = h->out[V],
+    job j = { .a = hn__attention_dims_of(n),
+              .q = h->in[Q],
+              .k = h->in[K],
+              .v = h->in[V],
+              .y = h->in[Y],
+              .lse = h->in[LSE],
+              .dy = h->in[DY],
+              .n_keys = at->has_n_keys ? h->in[N_KEYS] : NULL,
+              .dlse = at->has_dlse ? h->in[dlse_at(n)] : NULL,
+              .dq = h->out[Q],
+              .dk = h->out[K],
+              .dv = h->out[V],
               .scratch = h->scratch };
 
     hn__parallel(h->pool, j.a.batch * j.a.kv_heads, 1, key_heads, &j);
@@ -201,7 +258,8 @@ static void host(const hn__inst *n, const hn__host *h)
 
 // ---- launch, sample ------------------------------------------------------------------------
 
-static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem, int64_t n_threads)
+static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem,
+                              int64_t n_threads)
 {
     const hn__attention_attr *at = n->attr;
     const hn__attention_dims a = hn__attention_dims_of(n);
@@ -210,10 +268,11 @@ static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem
     d->n_bind = 8; // absent ones are not read
     d->bind[6] = HN__IN(at->has_n_keys ? N_KEYS : 0);
     d->bind[7] = HN__TMP(0);
-    HN__PUSH(d, attention_push, .n_threads = (uint32_t)n_threads, .tq = (uint32_t)a.tq, .tk = (uint32_t)a.tk,
-             .heads = (uint32_t)a.heads, .kv_heads = (uint32_t)a.kv_heads, .d = (uint32_t)a.d,
-             .causal = (uint32_t)a.causal, .block = (uint32_t)a.block, .has_n_keys = (uint32_t)at->has_n_keys,
-             .has_dlse = (uint32_t)at->has_dlse, .scale = a.scale);
+    HN__PUSH(d, attention_push, .n_threads = (uint32_t)n_threads, .tq = (uint32_t)a.tq,
+             .tk = (uint32_t)a.tk, .heads = (uint32_t)a.heads, .kv_heads = (uint32_t)a.kv_heads,
+             .d = (uint32_t)a.d, .causal = (uint32_t)a.causal, .block = (uint32_t)a.block,
+             .has_n_keys = (uint32_t)at->has_n_keys, .has_dlse = (uint32_t)at->has_dlse,
+             .scale = a.scale);
     d->spec[0] = 32;
     d->spec[d->n_spec++] = (uint32_t)hn__register_tile(l->device);
     d->flop = 8.0 * (double)(a.batch * a.heads * a.tq) * (double)(a.tk * a.d);
@@ -268,7 +327,10 @@ static void sample(hn_rng *rng, hn__sample *s)
     }
 }
 
-const hn__op_fns hn__fns_attention_grad = {
-    .attr_bytes = sizeof(hn__attention_attr), .infer = infer, .ref = ref, .host = host, .scratch = scratch,
-    .launch = launch, .sample = sample
-};
+const hn__op_fns hn__fns_attention_grad = { .attr_bytes = sizeof(hn__attention_attr),
+                                            .infer = infer,
+                                            .ref = ref,
+                                            .host = host,
+                                            .scratch = scratch,
+                                            .launch = launch,
+                                            .sample = sample };

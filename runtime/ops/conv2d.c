@@ -316,7 +316,8 @@ static void channel_runs(void *ctx, int64_t begin, int64_t end, int thread)
                 float *x = j->x + ((i * c->groups + ng) * c->cg + k0) * nx;
                 const float *y = j->y + (i * c->groups + ng) * c->og * ny + p0;
                 if (j->side == HN__CONV_X) {
-                    product(true, false, run * kk, p1 - p0, c->og, w, taps, y, ny, 0, col, j->block);
+                    product(true, false, run * kk, p1 - p0, c->og, w, taps, y, ny, 0, col,
+                            j->block);
                     columns(j, x, run, p0, p1, col, true);
                 } else {
                     columns(j, x, run, p0, p1, col, false);

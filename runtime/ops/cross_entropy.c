@@ -19,8 +19,9 @@ static hn_status check_inputs(const hn__inst *n, hn_type *per_row)
     per_row->rank--;
     per_row->dtype = HN_I32;
     if (n->in[0].rank < 1 || !hn__type_equal(per_row, &n->in[1]))
-        return hn_fail(HN_ERR_SHAPE, "logits are %s, targets %s: must be the logits' shape without the last",
-                       hn__type_text(&n->in[0], x, sizeof x), hn__type_text(&n->in[1], t, sizeof t));
+        return hn_fail(
+            HN_ERR_SHAPE, "logits are %s, targets %s: must be the logits' shape without the last",
+            hn__type_text(&n->in[0], x, sizeof x), hn__type_text(&n->in[1], t, sizeof t));
     per_row->dtype = HN_F32;
     return HN_OK;
 }
@@ -111,7 +112,8 @@ static void sample(hn_rng *rng, hn__sample *s)
     s->inst.n_in = 2;
     s->inst.in[0] = (hn_type){ .rank = 2, .dim = { r, cols } };
     s->inst.in[1] = (hn_type){ .dtype = HN_I32, .rank = 1, .dim = { r } };
-    s->range[0].hi = r < 8 ? 1.5 : 6; // where one logit is far above the others, the loss is all rounding
+    s->range[0].hi =
+        r < 8 ? 1.5 : 6; // where one logit is far above the others, the loss is all rounding
     s->range[0].lo = -s->range[0].hi;
     s->range[1].lo = -1;
     s->range[1].hi = (double)cols;
@@ -143,7 +145,8 @@ static void grad_ref(const hn__inst *n, const double *const in[], double *const 
         const int64_t t = (int64_t)in[1][r];
         const double dloss = within(t, cols) ? in[3][r] : 0, dlse = n->n_in > 4 ? in[4][r] : 0;
         for (int64_t c = 0; c < cols; c++)
-            out[0][r * cols + c] = exp(in[0][r * cols + c] - in[2][r]) * (dloss + dlse) - (c == t ? dloss : 0);
+            out[0][r * cols + c] =
+                exp(in[0][r * cols + c] - in[2][r]) * (dloss + dlse) - (c == t ? dloss : 0);
     }
 }
 
@@ -157,7 +160,8 @@ HN__HOT static void grad_rows(void *ctx, int64_t begin, int64_t end, int thread)
         const float *x = j->x + r * cols, lse = j->lse[r];
         float *restrict y = j->y + r * cols;
         const int64_t t = j->targets[r];
-        const float dloss = within(t, cols) ? j->dloss[r] : 0, all = dloss + (j->dlse ? j->dlse[r] : 0);
+        const float dloss = within(t, cols) ? j->dloss[r] : 0,
+                    all = dloss + (j->dlse ? j->dlse[r] : 0);
         for (int64_t c = 0; c < cols; c++)
             y[c] = hn__vexp(x[c] - lse) * all;
         if (within(t, cols))
@@ -200,6 +204,8 @@ static void grad_sample(hn_rng *rng, hn__sample *s)
 const hn__op_fns hn__fns_cross_entropy = {
     .infer = infer, .ref = ref, .host = host, .grad = grad, .launch = launch, .sample = sample
 };
-const hn__op_fns hn__fns_cross_entropy_grad = {
-    .infer = grad_infer, .ref = grad_ref, .host = grad_host, .launch = grad_launch, .sample = grad_sample
-};
+const hn__op_fns hn__fns_cross_entropy_grad = { .infer = grad_infer,
+                                                .ref = grad_ref,
+                                                .host = grad_host,
+                                                .launch = grad_launch,
+                                                .sample = grad_sample };

@@ -22,7 +22,8 @@ FN V exp_parts(PARAM V x, I *k)
 {
     const V n = RINT(MUL(x, K(1.44269504f)));
     const V r = SUB(SUB(x, MUL(n, K(0.693359375f))), MUL(n, K(-2.12194440e-4f)));
-    const V p = poly5(ARG r, 0.4999999345f, 0.1666652069f, 0.04166838731f, 0.008368710101f, 0.001381461703f);
+    const V p = poly5(ARG r, 0.4999999345f, 0.1666652069f, 0.04166838731f, 0.008368710101f,
+                      0.001381461703f);
     *k = TO_I(n);
     return ADD(K(1), ADD(r, MUL(MUL(r, r), p)));
 }
@@ -56,7 +57,12 @@ FN V log_any(PARAM V x)
     const I u = BITS(y), e = ISHR(ISUB(u, KI(0x3f3504f3)), 23);
     const V f = SUB(OF_BITS(ISUB(u, ISHL(e, 23))), K(1));
     const V n = SUB(TO_V(e), PICK(LT(x, K(1.17549435e-38f)), K(23), K(0)));
-    const V p = ADD(K(0.3333333171f), MUL(f, ADD(K(-0.2500082101f), MUL(f, ADD(K(0.2000122677f), MUL(f, poly5(ARG f, -0.1662335779f, 0.1420176024f, -0.1316018088f, 0.1276156433f, -0.07634486246f)))))));
+    const V p = ADD(
+        K(0.3333333171f),
+        MUL(f, ADD(K(-0.2500082101f),
+                   MUL(f, ADD(K(0.2000122677f),
+                              MUL(f, poly5(ARG f, -0.1662335779f, 0.1420176024f, -0.1316018088f,
+                                           0.1276156433f, -0.07634486246f)))))));
     const V ff = MUL(f, f);
     const V low = ADD(MUL(MUL(f, ff), p), MUL(n, K(-2.12194440e-4f)));
     const V r = ADD(ADD(f, SUB(low, MUL(K(0.5f), ff))), MUL(n, K(0.693359375f)));
@@ -72,7 +78,8 @@ FN V with_sign(PARAM V size, V sign)
 FN V tanh_any(PARAM V x)
 {
     const V a = ABS(x), z = MUL(x, x), top = PICK(LT(K(10), a), K(10), a);
-    const V p = poly5(ARG z, -0.3333328194f, 0.1333144219f, -0.0537397143f, 0.0206390849f, -0.005704984483f);
+    const V p = poly5(ARG z, -0.3333328194f, 0.1333144219f, -0.0537397143f, 0.0206390849f,
+                      -0.005704984483f);
     const V big = SUB(K(1), DIV(K(2), ADD(K(1), exp_near(ARG ADD(top, top)))));
     return PICK(LT(a, K(0.625f)), ADD(x, MUL(MUL(x, z), p)), with_sign(ARG big, x));
 }
@@ -113,8 +120,8 @@ FN V cdf_any(PARAM V x)
     return PICK(LT(a, K(1)), middle, PICK(LT(x, K(0)), tail, SUB(K(1), tail)));
 }
 
-// sin(x + quarters pi/2): x = k pi/2 + r with pi/2 in three parts, so that k times the first two is
-// exact for |k| < 2^13. Relative errors 4e-9 and 1e-10.
+// sin(x + quarters pi/2): x = k pi/2 + r with pi/2 in three parts, so that k times the first two
+// is exact for |k| < 2^13. Relative errors 4e-9 and 1e-10.
 FN V sin_any(PARAM V x, int quarters)
 {
     const V n = RINT(MUL(x, K(0.636619772f)));
@@ -122,9 +129,11 @@ FN V sin_any(PARAM V x, int quarters)
                     MUL(n, K(7.54978995e-8f)));
     const V z = MUL(r, r);
     const I q = IADD(TO_I(n), KI(quarters));
-    const V s = ADD(r, MUL(MUL(r, z), poly3(ARG z, -0.1666665387f, 0.008332113281f, -0.0001950877393f)));
-    const V c = ADD(SUB(K(1), MUL(K(0.5f), z)),
-                    MUL(MUL(z, z), poly3(ARG z, 0.04166664437f, -0.001388725181f, 2.442571829e-5f)));
+    const V s =
+        ADD(r, MUL(MUL(r, z), poly3(ARG z, -0.1666665387f, 0.008332113281f, -0.0001950877393f)));
+    const V c =
+        ADD(SUB(K(1), MUL(K(0.5f), z)),
+            MUL(MUL(z, z), poly3(ARG z, 0.04166664437f, -0.001388725181f, 2.442571829e-5f)));
     const V v = PICK(IODD(q), c, s);
     return PICK(IODD(ISHR(q, 1)), NEG(v), v);
 }
@@ -134,7 +143,8 @@ FN V round_f16(PARAM V x)
 {
     const V a = ABS(x);
     const I u = BITS(a);
-    const V normal = OF_BITS(IAND(IADD(IADD(u, KI(0xfff)), IAND(ISHR(u, 13), KI(1))), KI(~0x1fff)));
+    const V normal =
+        OF_BITS(IAND(IADD(IADD(u, KI(0xfff)), IAND(ISHR(u, 13), KI(1))), KI(~0x1fff)));
     const V small = SUB(ADD(a, K(0.5f)), K(0.5f)); // f16's subnormals are multiples of 2^-24
     const V r = PICK(LT(a, K(6.103515625e-5f)), small,
                      PICK(LE(K(65520), a), K(INFINITY), normal));
@@ -150,7 +160,8 @@ FN V round_bf16(PARAM V x)
 // Truncated and saturated; NaN gives 0. 2147483520 is the greatest f32 below 2^31.
 FN I to_i32(PARAM V x)
 {
-    const V in = PICK(LT(x, K(-2147483648.0f)), K(-2147483648.0f), PICK(LE(x, K(2147483520.0f)), x, K(0)));
+    const V in =
+        PICK(LT(x, K(-2147483648.0f)), K(-2147483648.0f), PICK(LE(x, K(2147483520.0f)), x, K(0)));
     return IPICK(LT(K(2147483520.0f), x), KI(INT32_MAX), TRUNC_I(in));
 }
 

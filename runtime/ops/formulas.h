@@ -14,7 +14,8 @@
 #include "hornito/base.h"
 
 #define SIGMOID(x) DIV(K(1), ADD(K(1), EXP(NEG(x))))
-// The tanh form of GELU is x (1 + tanh(u)) / 2 = x / (1 + exp(-2 u)); 2 u with 2 sqrt(2/pi) = 1.59...
+// The tanh form of GELU is x (1 + tanh(u)) / 2 = x / (1 + exp(-2 u)); 2 u with 2 sqrt(2/pi)
+// = 1.59...
 #define GELU_2U(x)                                                                                \
     MUL(MUL(K(1.5957691216057307118), x), ADD(K(1), MUL(K(0.044715), MUL(x, x))))
 

@@ -14,13 +14,13 @@ void hn__gemm(const hn__gemm_args *g)
     const blasint lda = (blasint)g->lda, ldb = (blasint)g->ldb, ldc = (blasint)g->ldc;
 
     if (m == 1) // a product of a row is bound by reading b: sgemm would copy it first
-        cblas_sgemv(CblasRowMajor, g->transpose_b ? CblasNoTrans : CblasTrans, g->transpose_b ? n : k,
-                    g->transpose_b ? k : n, g->scale, g->b, ldb, g->a, g->transpose_a ? lda : 1, g->keep,
-                    g->c, 1);
+        cblas_sgemv(CblasRowMajor, g->transpose_b ? CblasNoTrans : CblasTrans,
+                    g->transpose_b ? n : k, g->transpose_b ? k : n, g->scale, g->b, ldb, g->a,
+                    g->transpose_a ? lda : 1, g->keep, g->c, 1);
     else
         cblas_sgemm(CblasRowMajor, g->transpose_a ? CblasTrans : CblasNoTrans,
-                    g->transpose_b ? CblasTrans : CblasNoTrans, m, n, k, g->scale, g->a, lda, g->b, ldb,
-                    g->keep, g->c, ldc);
+                    g->transpose_b ? CblasTrans : CblasNoTrans, m, n, k, g->scale, g->a, lda, g->b,
+                    ldb, g->keep, g->c, ldc);
 }
 
 #else
@@ -28,7 +28,8 @@ void hn__gemm(const hn__gemm_args *g)
 enum { ROWS = 4, COLS = 64, DEPTH = 128 }; // of a tile; its piece of b, copied, takes 32 KiB
 
 // A piece of op(b), DEPTH x COLS, copied dense; columns beyond n are 0.
-static void copy_b(const hn__gemm_args *g, int64_t k0, int64_t depth, int64_t n0, int64_t n, float *to)
+static void copy_b(const hn__gemm_args *g, int64_t k0, int64_t depth, int64_t n0, int64_t n,
+                   float *to)
 {
     for (int64_t k = 0; k < depth; k++)
         for (int64_t j = 0; j < COLS; j++)
@@ -38,8 +39,8 @@ static void copy_b(const hn__gemm_args *g, int64_t k0, int64_t depth, int64_t n0
 }
 
 // Adds to rows [m0, m0 + rows) of the tile's columns the product over `depth` of the sum.
-HN__HOT static void tile(const hn__gemm_args *g, const float *b, int64_t k0, int64_t depth, int64_t m0,
-                         int64_t rows, int64_t n0, int64_t n)
+HN__HOT static void tile(const hn__gemm_args *g, const float *b, int64_t k0, int64_t depth,
+                         int64_t m0, int64_t rows, int64_t n0, int64_t n)
 {
     const int64_t row_step = g->transpose_a ? 1 : g->lda, k_step = g->transpose_a ? g->lda : 1;
     float sum[ROWS][COLS] = { { 0 } };

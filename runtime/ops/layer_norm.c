@@ -110,7 +110,8 @@ static void sample(hn_rng *rng, hn__sample *s)
     s->inst.n_in = 3;
     s->inst.in[0] = (hn_type){ .rank = 2, .dim = { n_rows, cols } };
     s->inst.in[1] = s->inst.in[2] = (hn_type){ .rank = 1, .dim = { cols } };
-    *(attr *)s->inst.attr = (attr){ .eps = 1e-2f }; // of two close elements a small one is ill-conditioned
+    *(attr *)s->inst.attr =
+        (attr){ .eps = 1e-2f }; // of two close elements a small one is ill-conditioned
 }
 
 const hn__op_fns hn__fns_layer_norm = {

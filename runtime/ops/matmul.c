@@ -14,8 +14,8 @@ typedef struct attr {
 hn_val hn_matmul(hn_graph *g, hn_val a, hn_val b, const hn_matmul_params *params)
 {
     const hn_matmul_params p = params ? *params : (hn_matmul_params){ 0 };
-    const attr at = { p.transpose_a, p.transpose_b, p.bias.id != 0, p.residual.id != 0, (int32_t)p.act,
-                      p.scale == 0 ? 1 : p.scale };
+    const attr at = { p.transpose_a,      p.transpose_b,  p.bias.id != 0,
+                      p.residual.id != 0, (int32_t)p.act, p.scale == 0 ? 1 : p.scale };
     hn_val in[4] = { a, b };
     int n = 2;
 
@@ -75,8 +75,10 @@ static hn_status check_shapes(const hn__inst *n)
     const int64_t ka = a->dim[a->rank - (at->transpose_a ? 2 : 1)];
     const int64_t kb = b->dim[b->rank - (at->transpose_b ? 1 : 2)];
     if (ka != kb)
-        return hn_fail(HN_ERR_SHAPE, "%s%s times %s%s: the product runs over %" PRId64 " and %" PRId64, ta,
-                       at->transpose_a ? " transposed" : "", tb, at->transpose_b ? " transposed" : "", ka, kb);
+        return hn_fail(HN_ERR_SHAPE,
+                       "%s%s times %s%s: the product runs over %" PRId64 " and %" PRId64, ta,
+                       at->transpose_a ? " transposed" : "", tb,
+                       at->transpose_b ? " transposed" : "", ka, kb);
     return HN_OK;
 }
 
@@ -108,7 +110,8 @@ static double act_f64(int act, double x)
     switch (act) {
     case HN_ACT_RELU: return x > 0 ? x : 0;
     case HN_ACT_GELU: return x * erfc(x * -0.70710678118654752) / 2;
-    case HN_ACT_GELU_TANH: return x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x))) / 2;
+    case HN_ACT_GELU_TANH:
+        return x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x))) / 2;
     case HN_ACT_SILU: return x / (1 + exp(-x));
     default: return x;
     }
@@ -118,7 +121,8 @@ static void ref(const hn__inst *n, const double *const in[], double *const out[]
 {
     const attr *at = n->attr;
     const dims d = dims_of(n);
-    const double *bias = at->has_bias ? in[2] : NULL, *residual = at->has_residual ? in[n->n_in - 1] : NULL;
+    const double *bias = at->has_bias ? in[2] : NULL,
+                 *residual = at->has_residual ? in[n->n_in - 1] : NULL;
 
     for (int64_t i = 0; i < d.batch * d.m; i++)
         for (int64_t c = 0; c < d.n; c++) {
@@ -261,7 +265,8 @@ static hn_val as_matrix(hn_graph *g, hn_val x)
 
 static hn_val product(hn_graph *g, hn_val a, bool ta, hn_val b, bool tb, float scale)
 {
-    return hn_matmul(g, a, b, &(hn_matmul_params){ .transpose_a = ta, .transpose_b = tb, .scale = scale });
+    return hn_matmul(g, a, b,
+                     &(hn_matmul_params){ .transpose_a = ta, .transpose_b = tb, .scale = scale });
 }
 
 // a's gradient: dz b^T, or its transpose where a came transposed.
@@ -289,7 +294,8 @@ static hn_val grad_b(hn_graph *g, const hn__inst *n, hn_val a, hn_val dz)
         a = as_matrix(g, a);
         dz = as_matrix(g, dz);
     }
-    return at->transpose_b ? product(g, dz, true, a, ta, at->scale) : product(g, a, !ta, dz, false, at->scale);
+    return at->transpose_b ? product(g, dz, true, a, ta, at->scale)
+                           : product(g, a, !ta, dz, false, at->scale);
 }
 
 // The pre-activation is not kept: with an activation the product is made again.
@@ -301,8 +307,10 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
 
     (void)out;
     if (at->act) {
-        const hn_matmul_params p = { .transpose_a = at->transpose_a, .transpose_b = at->transpose_b,
-                                     .scale = at->scale, .bias = at->has_bias ? in[2] : (hn_val){ 0 } };
+        const hn_matmul_params p = { .transpose_a = at->transpose_a,
+                                     .transpose_b = at->transpose_b,
+                                     .scale = at->scale,
+                                     .bias = at->has_bias ? in[2] : (hn_val){ 0 } };
         dz = act_grad(g, at->act, hn_matmul(g, in[0], in[1], &p), dz);
     }
     din[0] = grad_a(g, n, in[1], dz);
@@ -334,9 +342,11 @@ static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem
     k->flop = 2.0 * (double)(d.batch * d.m) * (double)d.n * (double)d.k;
     HN__PUSH(k, matmul_push, .batch = (uint32_t)d.batch, .m = (uint32_t)d.m, .n = (uint32_t)d.n,
              .k = (uint32_t)d.k, .a_batch = (uint32_t)d.a_batch, .b_batch = (uint32_t)d.b_batch,
-             .a_row = (uint32_t)(at->transpose_a ? 1 : d.lda), .a_col = (uint32_t)(at->transpose_a ? d.lda : 1),
-             .b_row = (uint32_t)(at->transpose_b ? 1 : d.ldb), .b_col = (uint32_t)(at->transpose_b ? d.ldb : 1),
-             .scale = at->scale, .act = (uint32_t)at->act,
+             .a_row = (uint32_t)(at->transpose_a ? 1 : d.lda),
+             .a_col = (uint32_t)(at->transpose_a ? d.lda : 1),
+             .b_row = (uint32_t)(at->transpose_b ? 1 : d.ldb),
+             .b_col = (uint32_t)(at->transpose_b ? d.ldb : 1), .scale = at->scale,
+             .act = (uint32_t)at->act,
              .flags = (at->has_bias ? MATMUL_BIAS : 0) | (at->has_residual ? MATMUL_RESIDUAL : 0));
     return k;
 }
@@ -391,11 +401,17 @@ static void sample(hn_rng *rng, hn__sample *s)
     const bool flat = hn__rng_below(rng, 2), shared = flat || hn__rng_below(rng, 2);
     attr *at = i->attr;
 
-    *at = (attr){ (int32_t)hn__rng_below(rng, 2), (int32_t)hn__rng_below(rng, 2), (int32_t)hn__rng_below(rng, 2),
-                  (int32_t)hn__rng_below(rng, 2), (int32_t)hn__rng_below(rng, HN_ACT_SILU + 1),
-                  (float)(hn__rng_range(rng, 0.25, 2) / sqrt((double)k)) }; // activations are ill-conditioned far out
-    i->in[0] = (hn_type){ .rank = 3, .dim = { batch, at->transpose_a ? k : m, at->transpose_a ? m : k } };
-    i->in[1] = (hn_type){ .rank = 3, .dim = { batch, at->transpose_b ? n : k, at->transpose_b ? k : n } };
+    *at = (attr){ (int32_t)hn__rng_below(rng, 2),
+                  (int32_t)hn__rng_below(rng, 2),
+                  (int32_t)hn__rng_below(rng, 2),
+                  (int32_t)hn__rng_below(rng, 2),
+                  (int32_t)hn__rng_below(rng, HN_ACT_SILU + 1),
+                  (float)(hn__rng_range(rng, 0.25, 2) /
+                          sqrt((double)k)) }; // activations are ill-conditioned far out
+    i->in[0] =
+        (hn_type){ .rank = 3, .dim = { batch, at->transpose_a ? k : m, at->transpose_a ? m : k } };
+    i->in[1] =
+        (hn_type){ .rank = 3, .dim = { batch, at->transpose_b ? n : k, at->transpose_b ? k : n } };
     if (flat)
         i->in[0] = (hn_type){ .rank = 2, .dim = { i->in[0].dim[1], i->in[0].dim[2] } };
     if (shared)
@@ -406,7 +422,8 @@ static void sample(hn_rng *rng, hn__sample *s)
     if (at->has_residual)
         i->in[i->n_in++] = flat ? (hn_type){ .rank = 2, .dim = { m, n } }
                                 : (hn_type){ .rank = 3, .dim = { batch, m, n } };
-    for (int j = 0; j < i->n_in && m * n < 16; j++) { // all positive: a lone sum near 0 has no relative error
+    for (int j = 0; j < i->n_in && m * n < 16;
+         j++) { // all positive: a lone sum near 0 has no relative error
         s->range[j].lo = 0.1;
         s->range[j].hi = 1;
     }

@@ -17,8 +17,10 @@ static hn_status infer(hn__inst *n)
     char tx[128], tc[128];
 
     HN_TRY(hn__want_float(n, 0));
-    if (x->rank < 1 || codes->rank != 2 || codes->dtype != x->dtype || hn__cols(x) != codes->dim[1])
-        return hn_fail(HN_ERR_SHAPE, "x is %s, codes are %s: must be [..., d] and [K, d] of one type",
+    if (x->rank < 1 || codes->rank != 2 || codes->dtype != x->dtype ||
+        hn__cols(x) != codes->dim[1])
+        return hn_fail(HN_ERR_SHAPE,
+                       "x is %s, codes are %s: must be [..., d] and [K, d] of one type",
                        hn__type_text(x, tx, sizeof tx), hn__type_text(codes, tc, sizeof tc));
     n->n_out = 4;
     for (int i = 0; i < 4; i++) {
@@ -121,7 +123,8 @@ HN__HOT static void keep(const job *j, int64_t r, const best *b)
 {
     for (int i = 0; i < 2; i++) {
         j->index[i][r] = b->at[i];
-        j->distance[i][r] = b->at[i] < 0 ? 0 : distance(j->x + r * j->d, j->codes + b->at[i] * j->d, j->d);
+        j->distance[i][r] =
+            b->at[i] < 0 ? 0 : distance(j->x + r * j->d, j->codes + b->at[i] * j->d, j->d);
     }
 }
 
@@ -132,8 +135,17 @@ static void rows(void *ctx, int64_t begin, int64_t end, int thread)
 
     for (int64_t r = begin; r < end; r += ROWS) {
         const int64_t m = end - r < ROWS ? end - r : ROWS;
-        hn__gemm(&(hn__gemm_args){ .transpose_b = true, .m = m, .n = j->k, .k = j->d, .a = j->x + r * j->d,
-                                   .lda = j->d, .b = j->codes, .ldb = j->d, .c = score, .ldc = j->k, .scale = 1 });
+        hn__gemm(&(hn__gemm_args){ .transpose_b = true,
+                                   .m = m,
+                                   .n = j->k,
+                                   .k = j->d,
+                                   .a = j->x + r * j->d,
+                                   .lda = j->d,
+                                   .b = j->codes,
+                                   .ldb = j->d,
+                                   .c = score,
+                                   .ldc = j->k,
+                                   .scale = 1 });
         for (int64_t i = 0; i < m; i++) {
             const best b = search(score + i * j->k, j->norm, j->k);
             keep(j, r + i, &b);
@@ -158,9 +170,14 @@ static int64_t scratch(const hn__inst *n, int n_threads)
 static void host(const hn__inst *n, const hn__host *h)
 {
     const int64_t k = n->in[1].dim[0];
-    job j = { .x = h->in[0], .codes = h->in[1], .norm = h->scratch, .score = (float *)h->scratch + k,
-              .index = { h->out[0], h->out[2] }, .distance = { h->out[1], h->out[3] },
-              .d = hn__cols(&n->in[0]), .k = k };
+    job j = { .x = h->in[0],
+              .codes = h->in[1],
+              .norm = h->scratch,
+              .score = (float *)h->scratch + k,
+              .index = { h->out[0], h->out[2] },
+              .distance = { h->out[1], h->out[3] },
+              .d = hn__cols(&n->in[0]),
+              .k = k };
 
     hn__parallel(h->pool, k, 1 + 16384 / j.d, norms, &j);
     hn__parallel(h->pool, hn__rows(&n->in[0]), 1 + 32768 / (k * j.d), rows, &j);
@@ -171,11 +188,16 @@ static void host(const hn__inst *n, const hn__host *h)
 // A thread takes a tile of rows through one part of the codes; a second dispatch joins the parts.
 static void launch(const hn__inst *n, hn__launch *l)
 {
-    const int64_t n_rows = hn__rows(&n->in[0]), k = n->in[1].dim[0], size = hn__register_tile(l->device);
-    const int64_t n_tiles = (n_rows + size - 1) / size, wanted = 4096 / n_tiles + 1, most = (k + 63) / 64;
+    const int64_t n_rows = hn__rows(&n->in[0]), k = n->in[1].dim[0],
+                  size = hn__register_tile(l->device);
+    const int64_t n_tiles = (n_rows + size - 1) / size, wanted = 4096 / n_tiles + 1,
+                  most = (k + 63) / 64;
     const int64_t n_parts = wanted < most ? wanted : most;
-    const struct nearest_code_push p = { .rows = (uint32_t)n_rows, .k = (uint32_t)k, .d = (uint32_t)hn__cols(&n->in[0]),
-                                         .n_parts = (uint32_t)n_parts, .per_part = (uint32_t)((k + n_parts - 1) / n_parts) };
+    const struct nearest_code_push p = { .rows = (uint32_t)n_rows,
+                                         .k = (uint32_t)k,
+                                         .d = (uint32_t)hn__cols(&n->in[0]),
+                                         .n_parts = (uint32_t)n_parts,
+                                         .per_part = (uint32_t)((k + n_parts - 1) / n_parts) };
 
     l->n_tmp = 1;
     l->tmp_bytes[0] = 16 * n_rows * n_parts;
@@ -205,6 +227,9 @@ static void sample(hn_rng *rng, hn__sample *s)
     s->range[0].step = s->range[1].step = 0.125;
 }
 
-const hn__op_fns hn__fns_nearest_code = {
-    .infer = infer, .ref = ref, .host = host, .scratch = scratch, .launch = launch, .sample = sample
-};
+const hn__op_fns hn__fns_nearest_code = { .infer = infer,
+                                          .ref = ref,
+                                          .host = host,
+                                          .scratch = scratch,
+                                          .launch = launch,
+                                          .sample = sample };

@@ -104,8 +104,8 @@ hn_status hn__want_type(const hn_type *have, const hn_type *want, const char *wh
 
     return hn__type_equal(have, want)
                ? HN_OK
-               : hn_fail(HN_ERR_SHAPE, "%s is %s, must be %s", what, hn__type_text(have, th, sizeof th),
-                         hn__type_text(want, tw, sizeof tw));
+               : hn_fail(HN_ERR_SHAPE, "%s is %s, must be %s", what,
+                         hn__type_text(have, th, sizeof th), hn__type_text(want, tw, sizeof tw));
 }
 
 enum { ROW_LANES = 8 };

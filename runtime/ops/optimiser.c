@@ -13,8 +13,9 @@ static hn_status want_hyper(const hn__inst *n, int i, int64_t count)
     for (int k = 0; k < i; k++)
         if (!hn__type_equal(&n->in[k], &n->in[0]) || n->in[k].dtype != HN_F32) {
             char first[128];
-            return hn_fail(HN_ERR_SHAPE, "operand %d is %s, the parameter %s: must be equal, of f32",
-                           k, hn__type_text(&n->in[k], text, sizeof text),
+            return hn_fail(HN_ERR_SHAPE,
+                           "operand %d is %s, the parameter %s: must be equal, of f32", k,
+                           hn__type_text(&n->in[k], text, sizeof text),
                            hn__type_text(&n->in[0], first, sizeof first));
         }
     if (n->in[i].dtype != HN_F32 || hn__numel(&n->in[i]) != count)
@@ -82,7 +83,8 @@ static void ref_adamw(const hn__inst *n, const double *const in[], double *const
         out[2][i] = b2 * in[2][i] + (1 - b2) * g * g;
         const double mean = out[1][i] / (1 - pow(b1, step));
         const double square = out[2][i] / (1 - pow(b2, step));
-        out[0][i] = in[0][i] * (1 - rate * a->weight_decay) - rate * mean / (sqrt(square) + a->eps);
+        out[0][i] =
+            in[0][i] * (1 - rate * a->weight_decay) - rate * mean / (sqrt(square) + a->eps);
     }
 }
 

@@ -1,4 +1,5 @@
-// argmax, argmin, top_k: where the largest (smallest) elements are. NaN counts as the least wanted.
+// argmax, argmin, top_k: where the largest (smallest) elements are. NaN counts as the least
+// wanted.
 #include "ops/table.h"
 
 #include <math.h>

@@ -38,7 +38,8 @@ typedef struct lane {
 } lane;
 
 // out[i] = fn(the operands broadcast to i).
-static void each(const hn__inst *n, const double *const in[], double *out, double (*fn)(const lane *))
+static void each(const hn__inst *n, const double *const in[], double *out,
+                 double (*fn)(const lane *))
 {
     const hn__pw_attr *a = n->attr;
     const hn_type *to = &n->out[0];
@@ -148,7 +149,8 @@ static hn_status test_infer(hn__inst *n)
 static hn_status select_infer(hn__inst *n)
 {
     if (hn__is_float(n->in[0].dtype))
-        return hn_fail(HN_ERR_ARG, "the condition is %s, must be u8 or i32", hn_dtype_name(n->in[0].dtype));
+        return hn_fail(HN_ERR_ARG, "the condition is %s, must be u8 or i32",
+                       hn_dtype_name(n->in[0].dtype));
     return same(n, 1, is_number, "f32, f16, bf16 or i32");
 }
 
@@ -183,7 +185,8 @@ static hn_status broadcast_infer(hn__inst *n)
     if (hn__shape_equal(&n->out[0], &to))
         return HN_OK;
     char from[128], text[128];
-    return hn_fail(HN_ERR_SHAPE, "%s does not stretch to %s", hn__type_text(&n->in[0], from, sizeof from),
+    return hn_fail(HN_ERR_SHAPE, "%s does not stretch to %s",
+                   hn__type_text(&n->in[0], from, sizeof from),
                    hn__type_text(&to, text, sizeof text));
 }
 
@@ -237,7 +240,8 @@ hn_val hn_broadcast(hn_graph *g, hn_val x, int rank, const int64_t dim[])
     hn__pw_attr a = { .to = { .rank = rank } };
 
     if (rank < 0 || rank > HN_MAX_RANK)
-        return hn__graph_fail(g, hn_fail(HN_ERR_ARG, "broadcast: rank is %d, at most %d", rank, HN_MAX_RANK));
+        return hn__graph_fail(
+            g, hn_fail(HN_ERR_ARG, "broadcast: rank is %d, at most %d", rank, HN_MAX_RANK));
     memcpy(a.to.dim, dim, sizeof *dim * (size_t)rank);
     if (x.id && hn__shape_equal(hn__type(g, x), &a.to))
         return x;
@@ -299,8 +303,8 @@ static hn_val clamp_slope(hn_graph *g, hn_val x, const hn__pw_attr *a, hn_val d)
 
 // Gradients from the operands x and y, the result r, its gradient d, the attributes a.
 #define GRAD(name, ...)                                                                           \
-    static void name##_grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val out[], \
-                            const hn_val dy[], hn_val din[])                                      \
+    static void name##_grad(hn_graph *g, const hn__inst *n, const hn_val in[],                    \
+                            const hn_val out[], const hn_val dy[], hn_val din[])                  \
     {                                                                                             \
         const hn_val x = in[0], y = in[n->n_in - 1], r = out[0], d = dy[0];                       \
         const hn__pw_attr *a = n->attr;                                                           \

@@ -1,4 +1,5 @@
-// The three forms of a pointwise operator, made from formulas.h; pointwise.c puts them in the table.
+// The three forms of a pointwise operator, made from formulas.h; pointwise.c puts them in the
+// table.
 #ifndef HN_OPS_POINTWISE_H
 #define HN_OPS_POINTWISE_H
 

@@ -1,5 +1,5 @@
-// Pointwise operators as SPIR-V: the vocabulary of formulas.h and elementary.h writes instructions.
-// A lane is a float id or a signed int id.
+// Pointwise operators as SPIR-V: the vocabulary of formulas.h and elementary.h writes
+// instructions. A lane is a float id or a signed int id.
 #include "ops/pointwise.h"
 #include "ir/spirv.h"
 

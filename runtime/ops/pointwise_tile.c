@@ -54,7 +54,7 @@ static inline int32_t wrap(uint32_t u)
 #define I32(name, n_in, formula)                                                                  \
     static inline int32_t name##_i32(int32_t x, int32_t y)                                        \
     {                                                                                             \
-        (void)x, (void)y;                                                                                  \
+        (void)x, (void)y;                                                                         \
         return formula;                                                                           \
     }
 HN__FORMULAS_ANY(I32)
@@ -112,9 +112,9 @@ HN__FORMULAS_TEST(I32)
 #define COS(x) sin_any(x, 1)
 
 #define F32(type, name, formula)                                                                  \
-    HN__INLINE type name##_f32(float x, float y, float A0, float A1)                       \
+    HN__INLINE type name##_f32(float x, float y, float A0, float A1)                              \
     {                                                                                             \
-        (void)x, (void)y, (void)A0, (void)A1;                                                              \
+        (void)x, (void)y, (void)A0, (void)A1;                                                     \
         return formula;                                                                           \
     }
 #define F32_VALUE(name, n_in, formula) F32(float, name, formula)
@@ -170,7 +170,8 @@ HN__FORMULAS_TEST(TILE_TEST)
 // ---- select and cast -----------------------------------------------------------------------
 
 // f32 and i32 are both moved as 32 bits.
-HN__HOT static void select_lanes(int64_t n, int32_t *y, const int32_t *c, const int32_t *a, const int32_t *b)
+HN__HOT static void select_lanes(int64_t n, int32_t *y, const int32_t *c, const int32_t *a,
+                                 const int32_t *b)
 {
     EACH_LANE y[i] = c[i] ? a[i] : b[i];
 }

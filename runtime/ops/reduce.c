@@ -107,7 +107,8 @@ hn_val hn_sum_to(hn_graph *g, hn_val x, hn_val like)
     hn_type back = { .dtype = from.dtype };
     const hn_status s = hn__broadcast_shape(&to, &from, &back);
     if (s || !hn__shape_equal(&back, &from))
-        return hn__graph_fail(g, s ? s : hn_fail(HN_ERR_SHAPE, "sum_to: the operand is smaller than the result"));
+        return hn__graph_fail(
+            g, s ? s : hn_fail(HN_ERR_SHAPE, "sum_to: the operand is smaller than the result"));
     if (hn__shape_equal(&from, &to))
         return x;
 
@@ -237,7 +238,9 @@ static void extreme_grad(hn_graph *g, const hn__inst *n, const hn_val in[], cons
 // Rows that are long, columns that are many, and shapes with an axis in the middle.
 static void sample(hn_rng *rng, hn__sample *s)
 {
-    static const int64_t most[4][3] = { { 20, 3000, 1 }, { 4, 700, 70 }, { 300, 12, 5 }, { 2, 3, 2500 } };
+    static const int64_t most[4][3] = {
+        { 20, 3000, 1 }, { 4, 700, 70 }, { 300, 12, 5 }, { 2, 3, 2500 }
+    };
     const int64_t *m = most[hn__rng_below(rng, 4)];
     attr *a = s->inst.attr;
 
@@ -265,15 +268,23 @@ static void extreme_sample(hn_rng *rng, hn__sample *s)
     s->range[0].distinct = true;
 }
 
-const hn__op_fns hn__fns_reduce_sum = {
-    .attr_bytes = sizeof(attr), .infer = infer, .ref = sum_ref, .grad = sum_grad, .sample = sum_sample
-};
-const hn__op_fns hn__fns_reduce_mean = {
-    .attr_bytes = sizeof(attr), .infer = infer, .ref = mean_ref, .grad = mean_grad, .sample = sample
-};
-const hn__op_fns hn__fns_reduce_max = {
-    .attr_bytes = sizeof(attr), .infer = infer, .ref = max_ref, .grad = extreme_grad, .sample = extreme_sample
-};
-const hn__op_fns hn__fns_reduce_min = {
-    .attr_bytes = sizeof(attr), .infer = infer, .ref = min_ref, .grad = extreme_grad, .sample = extreme_sample
-};
+const hn__op_fns hn__fns_reduce_sum = { .attr_bytes = sizeof(attr),
+                                        .infer = infer,
+                                        .ref = sum_ref,
+                                        .grad = sum_grad,
+                                        .sample = sum_sample };
+const hn__op_fns hn__fns_reduce_mean = { .attr_bytes = sizeof(attr),
+                                         .infer = infer,
+                                         .ref = mean_ref,
+                                         .grad = mean_grad,
+                                         .sample = sample };
+const hn__op_fns hn__fns_reduce_max = { .attr_bytes = sizeof(attr),
+                                        .infer = infer,
+                                        .ref = max_ref,
+                                        .grad = extreme_grad,
+                                        .sample = extreme_sample };
+const hn__op_fns hn__fns_reduce_min = { .attr_bytes = sizeof(attr),
+                                        .infer = infer,
+                                        .ref = min_ref,
+                                        .grad = extreme_grad,
+                                        .sample = extreme_sample };

@@ -39,7 +39,8 @@ static hn_status infer(hn__inst *n)
     HN_TRY(hn__type_check(&n->out[0]));
     if (hn__numel(&n->out[0]) != hn__numel(&n->in[0])) {
         char from[128], to[128];
-        return hn_fail(HN_ERR_SHAPE, "%s cannot become %s", hn__type_text(&n->in[0], from, sizeof from),
+        return hn_fail(HN_ERR_SHAPE, "%s cannot become %s",
+                       hn__type_text(&n->in[0], from, sizeof from),
                        hn__type_text(&n->out[0], to, sizeof to));
     }
     return HN_OK;

@@ -15,9 +15,9 @@ static hn_val rotate(hn_graph *g, hn_val x, hn_val c, hn_val s, int32_t neighbou
 
 // ---- angles --------------------------------------------------------------------------------
 // A position p = 128 a + b turns pair i by p f_i turns, f_i = base^(-2i/dim) / (2 pi). In f32 the
-// product would lose what matters, its fraction, as p grows. So f_i and the fraction of 128 f_i are
-// each kept as 12 bits and a rest: products with the 12 bits are exact while a and b are below 4096,
-// which covers positions up to 524,288; those with the rest are tiny.
+// product would lose what matters, its fraction, as p grows. So f_i and the fraction of 128 f_i
+// are each kept as 12 bits and a rest: products with the 12 bits are exact while a and b are below
+// 4096, which covers positions up to 524,288; those with the rest are tiny.
 
 typedef struct split {
     float high[2][HN_MAX_ROPE / 2], low[2][HN_MAX_ROPE / 2]; // of f_i, and of 128 f_i
@@ -71,12 +71,16 @@ static hn_val rope(hn_graph *g, hn_val x, hn_val positions, const hn_rope_params
     const int64_t most = tx->rank == 4 ? tx->dim[3] : 0, dim = p.dim ? p.dim : most;
 
     if (tx->rank != 4 || tp->dtype != HN_I32 || tp->rank != 1 || tp->dim[0] != tx->dim[1])
-        return hn__graph_fail(g, hn_fail(HN_ERR_SHAPE, "rope: x must be [B, T, H, D], positions i32 [T]"));
+        return hn__graph_fail(
+            g, hn_fail(HN_ERR_SHAPE, "rope: x must be [B, T, H, D], positions i32 [T]"));
     if (dim < 2 || dim % 2 || dim > most || dim > HN_MAX_ROPE)
-        return hn__graph_fail(g, hn_fail(HN_ERR_ARG, "rope: %" PRId64 " rotated elements of %" PRId64
-                                                     ", must be even and at most %d", dim, most, HN_MAX_ROPE));
+        return hn__graph_fail(g, hn_fail(HN_ERR_ARG,
+                                         "rope: %" PRId64 " rotated elements of %" PRId64
+                                         ", must be even and at most %d",
+                                         dim, most, HN_MAX_ROPE));
     if (!(p.base >= 0))
-        return hn__graph_fail(g, hn_fail(HN_ERR_ARG, "rope: base is %g, must be > 0", (double)p.base));
+        return hn__graph_fail(
+            g, hn_fail(HN_ERR_ARG, "rope: base is %g, must be > 0", (double)p.base));
     const hn_val angle = angles(g, positions, (int)dim / 2, p.base > 0 ? p.base : 10000);
     return rotate(g, x, hn_cos(g, angle), hn_sin(g, angle), p.neighbours);
 }
@@ -95,14 +99,16 @@ static hn_status infer(hn__inst *n)
     HN_TRY(hn__want_float(n, 0));
     if (x->rank != 4 || c->rank != 2 || c->dim[0] != x->dim[1] || 2 * c->dim[1] > x->dim[3] ||
         c->dtype != HN_F32 || !hn__type_equal(c, s))
-        return hn_fail(HN_ERR_SHAPE, "x must be [B, T, H, D], cosines and sines f32 [T, at most D / 2]");
+        return hn_fail(HN_ERR_SHAPE,
+                       "x must be [B, T, H, D], cosines and sines f32 [T, at most D / 2]");
     n->n_out = 1;
     n->out[0] = *x;
     return HN_OK;
 }
 
 // Places of pair i's elements in a head.
-static inline void pair_at(const attr *a, int64_t pairs, int64_t i, int64_t *first, int64_t *second)
+static inline void pair_at(const attr *a, int64_t pairs, int64_t i, int64_t *first,
+                           int64_t *second)
 {
     *first = a->neighbours ? 2 * i : i;
     *second = a->neighbours ? 2 * i + 1 : i + pairs;
@@ -111,10 +117,12 @@ static inline void pair_at(const attr *a, int64_t pairs, int64_t i, int64_t *fir
 static void ref(const hn__inst *n, const double *const in[], double *const out[])
 {
     const attr *a = n->attr;
-    const int64_t t = n->in[0].dim[1], heads = n->in[0].dim[2], d = n->in[0].dim[3], pairs = n->in[1].dim[1];
+    const int64_t t = n->in[0].dim[1], heads = n->in[0].dim[2], d = n->in[0].dim[3],
+                  pairs = n->in[1].dim[1];
 
     for (int64_t r = 0; r < hn__rows(&n->in[0]); r++) {
-        const double *x = in[0] + r * d, *c = in[1] + r / heads % t * pairs, *s = in[2] + r / heads % t * pairs;
+        const double *x = in[0] + r * d, *c = in[1] + r / heads % t * pairs,
+                     *s = in[2] + r / heads % t * pairs;
         double *y = out[0] + r * d;
         for (int64_t i = 2 * pairs; i < d; i++)
             y[i] = x[i];
@@ -162,8 +170,9 @@ HN__HOT static void heads_of(void *ctx, int64_t begin, int64_t end, int thread)
 static void host(const hn__inst *n, const hn__host *h)
 {
     const hn_type *x = &n->in[0];
-    job j = { h->in[0], h->in[1], h->in[2], h->out[0], x->dim[1], x->dim[2], x->dim[3], n->in[1].dim[1],
-              *(const attr *)n->attr };
+    job j = { h->in[0],  h->in[1],        h->in[2],
+              h->out[0], x->dim[1],       x->dim[2],
+              x->dim[3], n->in[1].dim[1], *(const attr *)n->attr };
 
     hn__parallel(h->pool, hn__rows(x), 1 + 4096 / j.d, heads_of, &j);
 }
@@ -182,13 +191,15 @@ static hn_val gather_table(hn_graph *g, hn_val x, const hn_type *like)
 }
 
 // The rotation back; and, should anyone want them, the gradients of the table.
-static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val out[], const hn_val dy[],
-                 hn_val din[])
+static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val out[],
+                 const hn_val dy[], hn_val din[])
 {
     const attr *a = n->attr;
     const int64_t pairs = n->in[1].dim[1];
-    const hn_val x0 = side(g, in[0], pairs, a->neighbours, 0), x1 = side(g, in[0], pairs, a->neighbours, 1);
-    const hn_val d0 = side(g, dy[0], pairs, a->neighbours, 0), d1 = side(g, dy[0], pairs, a->neighbours, 1);
+    const hn_val x0 = side(g, in[0], pairs, a->neighbours, 0),
+                 x1 = side(g, in[0], pairs, a->neighbours, 1);
+    const hn_val d0 = side(g, dy[0], pairs, a->neighbours, 0),
+                 d1 = side(g, dy[0], pairs, a->neighbours, 1);
 
     (void)out;
     din[0] = rotate(g, dy[0], in[1], hn_neg(g, in[2]), a->neighbours);
@@ -213,10 +224,13 @@ static void launch(const hn__inst *n, hn__launch *l)
 
 static void sample(hn_rng *rng, hn__sample *s)
 {
-    const int64_t t = hn__rng_dim(rng, 16), pairs = hn__rng_dim(rng, 32), rest = hn__rng_below(rng, 4);
+    const int64_t t = hn__rng_dim(rng, 16), pairs = hn__rng_dim(rng, 32),
+                  rest = hn__rng_below(rng, 4);
 
     s->inst.n_in = 3;
-    s->inst.in[0] = (hn_type){ .rank = 4, .dim = { hn__rng_dim(rng, 3), t, hn__rng_dim(rng, 5), 2 * pairs + rest } };
+    s->inst.in[0] =
+        (hn_type){ .rank = 4,
+                   .dim = { hn__rng_dim(rng, 3), t, hn__rng_dim(rng, 5), 2 * pairs + rest } };
     s->inst.in[1] = s->inst.in[2] = (hn_type){ .dtype = HN_F32, .rank = 2, .dim = { t, pairs } };
     *(attr *)s->inst.attr = (attr){ .neighbours = (int32_t)hn__rng_below(rng, 2) };
 }

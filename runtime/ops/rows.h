@@ -43,7 +43,8 @@ HN__INLINE float hn__row_max(const float *x, int64_t n)
 
 HN__ROW_SUM(hn__row_sum, (const float *x, int64_t n), x[i])
 HN__ROW_SUM(hn__row_dot, (const float *x, const float *y, int64_t n), x[i] * y[i])
-HN__ROW_SUM(hn__row_dot3, (const float *x, const float *y, const float *z, int64_t n), x[i] * y[i] * z[i])
+HN__ROW_SUM(hn__row_dot3, (const float *x, const float *y, const float *z, int64_t n),
+            x[i] * y[i] * z[i])
 // Sum of squares of x - mean.
 HN__ROW_SUM(hn__row_spread, (const float *x, float mean, int64_t n), (x[i] - mean) * (x[i] - mean))
 HN__ROW_SUM(hn__row_exp_sum, (const float *x, float shift, int64_t n), hn__vexp(x[i] - shift))

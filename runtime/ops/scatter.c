@@ -40,7 +40,8 @@ static hn_status check_slots(const hn__inst *n)
 
     return a->n_slots >= 1 && a->n_slots <= INT32_MAX
                ? HN_OK
-               : hn_fail(HN_ERR_ARG, "%" PRId64 " rows or codes, must be 1 to %d", a->n_slots, INT32_MAX);
+               : hn_fail(HN_ERR_ARG, "%" PRId64 " rows or codes, must be 1 to %d", a->n_slots,
+                         INT32_MAX);
 }
 
 static hn_status check_operands(hn__inst *n)
@@ -61,8 +62,8 @@ static hn_status embedding_infer(hn__inst *n)
         return hn_fail(HN_ERR_SHAPE, "table is %s, must have two dimensions",
                        hn__type_text(&n->in[0], t, sizeof t));
     if (n->in[1].rank >= HN_MAX_RANK)
-        return hn_fail(HN_ERR_SHAPE, "ids are %s, rank must be below %d", hn__type_text(&n->in[1], t, sizeof t),
-                       HN_MAX_RANK);
+        return hn_fail(HN_ERR_SHAPE, "ids are %s, rank must be below %d",
+                       hn__type_text(&n->in[1], t, sizeof t), HN_MAX_RANK);
     n->out[0] = n->in[1];
     n->out[0].dtype = n->in[0].dtype;
     n->out[0].dim[n->out[0].rank++] = n->in[0].dim[1];
@@ -79,8 +80,9 @@ static hn_status scatter_add_infer(hn__inst *n)
     ids.rank--;
     ids.dtype = HN_I32;
     if (n->in[0].rank < 1 || !hn__type_equal(&ids, &n->in[1]))
-        return hn_fail(HN_ERR_SHAPE, "rows are %s, ids %s: must be the rows' shape without the last",
-                       hn__type_text(&n->in[0], tx, sizeof tx), hn__type_text(&n->in[1], ti, sizeof ti));
+        return hn_fail(
+            HN_ERR_SHAPE, "rows are %s, ids %s: must be the rows' shape without the last",
+            hn__type_text(&n->in[0], tx, sizeof tx), hn__type_text(&n->in[1], ti, sizeof ti));
     n->out[0].rank = 2;
     n->out[0].dim[1] = hn__cols(&n->in[0]);
     n->out[0].dim[0] = ((const attr *)n->attr)->n_slots;
@@ -110,8 +112,8 @@ static hn_status code_gather_infer(hn__inst *n)
     HN_TRY(check_map(n));
     HN_TRY(check_slots(n));
     if (hn__cols(&n->in[0]) != n->in[1].dim[0])
-        return hn_fail(HN_ERR_SHAPE, "rows have %" PRId64 " elements, the map %" PRId64, hn__cols(&n->in[0]),
-                       n->in[1].dim[0]);
+        return hn_fail(HN_ERR_SHAPE, "rows have %" PRId64 " elements, the map %" PRId64,
+                       hn__cols(&n->in[0]), n->in[1].dim[0]);
     n->out[0].dim[n->out[0].rank - 1] = ((const attr *)n->attr)->n_slots;
     return HN_OK;
 }
@@ -292,8 +294,8 @@ static void scatter_add_grad(hn_graph *g, const hn__inst *n, const hn_val in[], 
     din[0] = hn_embedding(g, dy[0], in[1]);
 }
 
-static void code_scatter_grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val out[],
-                              const hn_val dy[], hn_val din[])
+static void code_scatter_grad(hn_graph *g, const hn__inst *n, const hn_val in[],
+                              const hn_val out[], const hn_val dy[], hn_val din[])
 {
     (void)out;
     din[0] = hn_code_gather(g, dy[0], in[1], hn__cols(&n->in[0]));
@@ -310,12 +312,13 @@ static void code_gather_grad(hn_graph *g, const hn__inst *n, const hn_val in[], 
 
 // The two kernels count the result's elements as outer x inner; for items or slots by row the
 // lanes are the inner ones.
-static void push_walk(hn__dispatch *d, const walk *w, bool rows_hold_lanes, int64_t inner, int64_t total)
+static void push_walk(hn__dispatch *d, const walk *w, bool rows_hold_lanes, int64_t inner,
+                      int64_t total)
 {
-    HN__PUSH(d, scatter_push, .total = (uint32_t)total, .inner = (uint32_t)inner, .inner_is_lane = rows_hold_lanes,
-             .n_slots = (uint32_t)w->n_slots, .item_step = (uint32_t)w->item_step,
-             .item_lane = (uint32_t)w->item_lane, .slot_step = (uint32_t)w->slot_step,
-             .slot_lane = (uint32_t)w->slot_lane);
+    HN__PUSH(d, scatter_push, .total = (uint32_t)total, .inner = (uint32_t)inner,
+             .inner_is_lane = rows_hold_lanes, .n_slots = (uint32_t)w->n_slots,
+             .item_step = (uint32_t)w->item_step, .item_lane = (uint32_t)w->item_lane,
+             .slot_step = (uint32_t)w->slot_step, .slot_lane = (uint32_t)w->slot_lane);
     hn__threads(d, total);
 }
 
@@ -325,10 +328,12 @@ static void launch_gather(const hn__inst *n, hn__launch *l, const walk *w, bool 
     push_walk(d, w, by_rows, hn__cols(&n->out[0]), hn__numel(&n->out[0]));
 }
 
-// Scratch: how many items a slot has; where they begin, then end; items by slot, unordered, then ordered.
+// Scratch: how many items a slot has; where they begin, then end; items by slot, unordered, then
+// ordered.
 enum { COUNT, FIRST, LIST, SORTED };
 
-static void sort_step(const hn__inst *n, hn__launch *l, const walk *w, uint32_t step, int64_t n_threads)
+static void sort_step(const hn__inst *n, hn__launch *l, const walk *w, uint32_t step,
+                      int64_t n_threads)
 {
     hn__dispatch *d = hn__add_dispatch(l, n, "scatter_sort");
 
@@ -337,7 +342,8 @@ static void sort_step(const hn__inst *n, hn__launch *l, const walk *w, uint32_t 
     d->bind[0] = HN__IN(1);
     for (int i = 0; i < 4; i++)
         d->bind[1 + i] = HN__TMP(i);
-    HN__PUSH(d, scatter_sort_push, .step = step, .n_items = (uint32_t)w->n_items, .n_slots = (uint32_t)w->n_slots);
+    HN__PUSH(d, scatter_sort_push, .step = step, .n_items = (uint32_t)w->n_items,
+             .n_slots = (uint32_t)w->n_slots);
     hn__threads(d, n_threads);
 }
 
@@ -401,7 +407,8 @@ static void id_range(hn__sample *s, int64_t n_slots)
 
 static void embedding_sample(hn_rng *rng, hn__sample *s)
 {
-    const int64_t v = hn__rng_dim(rng, 300), d = hn__rng_dim(rng, 130), items = hn__rng_dim(rng, 100);
+    const int64_t v = hn__rng_dim(rng, 300), d = hn__rng_dim(rng, 130),
+                  items = hn__rng_dim(rng, 100);
 
     id_range(s, v);
     s->inst.in[0] = (hn_type){ .rank = 2, .dim = { v, d } };
@@ -410,7 +417,8 @@ static void embedding_sample(hn_rng *rng, hn__sample *s)
 
 static void scatter_add_sample(hn_rng *rng, hn__sample *s)
 {
-    const int64_t v = hn__rng_dim(rng, 300), d = hn__rng_dim(rng, 130), items = hn__rng_dim(rng, 300);
+    const int64_t v = hn__rng_dim(rng, 300), d = hn__rng_dim(rng, 130),
+                  items = hn__rng_dim(rng, 300);
 
     id_range(s, v);
     s->inst.in[0] = (hn_type){ .rank = 2, .dim = { items, d } };
@@ -441,15 +449,21 @@ const hn__op_fns hn__fns_embedding = {
     .infer = embedding_infer, .ref = embedding_ref, .host = embedding_host, .grad = embedding_grad,
     .launch = embedding_launch, .sample = embedding_sample
 };
-const hn__op_fns hn__fns_scatter_add = {
-    .attr_bytes = sizeof(attr), .infer = scatter_add_infer, .ref = scatter_add_ref, .host = scatter_add_host,
-    .grad = scatter_add_grad, .launch = scatter_add_launch, .sample = scatter_add_sample
-};
+const hn__op_fns hn__fns_scatter_add = { .attr_bytes = sizeof(attr),
+                                         .infer = scatter_add_infer,
+                                         .ref = scatter_add_ref,
+                                         .host = scatter_add_host,
+                                         .grad = scatter_add_grad,
+                                         .launch = scatter_add_launch,
+                                         .sample = scatter_add_sample };
 const hn__op_fns hn__fns_code_scatter = {
     .infer = code_scatter_infer, .ref = code_scatter_ref, .host = code_scatter_host,
     .grad = code_scatter_grad, .launch = code_scatter_launch, .sample = code_scatter_sample
 };
-const hn__op_fns hn__fns_code_gather = {
-    .attr_bytes = sizeof(attr), .infer = code_gather_infer, .ref = code_gather_ref, .host = code_gather_host,
-    .grad = code_gather_grad, .launch = code_gather_launch, .sample = code_gather_sample
-};
+const hn__op_fns hn__fns_code_gather = { .attr_bytes = sizeof(attr),
+                                         .infer = code_gather_infer,
+                                         .ref = code_gather_ref,
+                                         .host = code_gather_host,
+                                         .grad = code_gather_grad,
+                                         .launch = code_gather_launch,
+                                         .sample = code_gather_sample };

@@ -148,6 +148,9 @@ static void sample(hn_rng *rng, hn__sample *s)
 const hn__op_fns hn__fns_softmax = {
     .infer = infer, .ref = ref, .host = host, .grad = grad, .launch = launch, .sample = sample
 };
-const hn__op_fns hn__fns_log_softmax = {
-    .infer = infer, .ref = ref_log, .host = host_log, .grad = grad_log, .launch = launch_log, .sample = sample
-};
+const hn__op_fns hn__fns_log_softmax = { .infer = infer,
+                                         .ref = ref_log,
+                                         .host = host_log,
+                                         .grad = grad_log,
+                                         .launch = launch_log,
+                                         .sample = sample };

@@ -24,7 +24,9 @@ static void ref(const hn__inst *n, const double *const in[], double *const out[]
 
 const hn__op_fns hn__fns_input = { .attr_bytes = sizeof(hn__source_attr), .infer = infer };
 const hn__op_fns hn__fns_param = { .attr_bytes = sizeof(hn__source_attr), .infer = infer };
-const hn__op_fns hn__fns_constant = { .attr_bytes = sizeof(hn__source_attr), .infer = infer, .ref = ref };
+const hn__op_fns hn__fns_constant = { .attr_bytes = sizeof(hn__source_attr),
+                                      .infer = infer,
+                                      .ref = ref };
 
 static hn_val named(hn_graph *g, const hn__op *op, const char *name, const hn__source_attr *a)
 {
@@ -38,7 +40,8 @@ static hn_val named(hn_graph *g, const hn__op *op, const char *name, const hn__s
         if (n->op == op && op->id == HN__OP_param && have->trainable == a->trainable &&
             hn__type_equal(&have->type, &a->type))
             return (hn_val){ n->out };
-        return hn__graph_fail(g, hn_fail(HN_ERR_ARG, "'%s' is there already, of another kind or type", name));
+        return hn__graph_fail(
+            g, hn_fail(HN_ERR_ARG, "'%s' is there already, of another kind or type", name));
     }
     const hn_val v = hn__emit(g, op, a, NULL, 0);
     if (!v.id)
@@ -62,7 +65,8 @@ hn_val hn_param(hn_graph *g, const char *name, hn_type type, hn_init init)
 
 hn_val hn_state(hn_graph *g, const char *name, hn_type type, hn_init init)
 {
-    return named(g, &hn__ops[HN__OP_param], name, &(hn__source_attr){ .type = type, .init = init });
+    return named(g, &hn__ops[HN__OP_param], name,
+                 &(hn__source_attr){ .type = type, .init = init });
 }
 
 hn_val hn_const(hn_graph *g, hn_type type, const void *data)
@@ -90,5 +94,6 @@ hn_val hn_fill(hn_graph *g, hn_type type, float x)
 {
     char one[4];
     hn__from_f32(type.dtype, &x, one, 1);
-    return hn_broadcast(g, hn_const(g, (hn_type){ .dtype = type.dtype }, one), type.rank, type.dim);
+    return hn_broadcast(g, hn_const(g, (hn_type){ .dtype = type.dtype }, one), type.rank,
+                        type.dim);
 }

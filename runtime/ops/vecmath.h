@@ -40,7 +40,8 @@ HN__INLINE float hn__vexp(float x)
     p = p * r + 1.666657703e-1f;
     p = p * r + 0.5f;
     p = (p * r) * r + r + 1.0f;
-    const int32_t n = hn__f32_bits(rounded) - 0x4b400000, half = n >> 1; // two steps: 2^n alone overflows
+    const int32_t n = hn__f32_bits(rounded) - 0x4b400000,
+                  half = n >> 1; // two steps: 2^n alone overflows
     return p * hn__bits_f32((half + 127) << 23) * hn__bits_f32((n - half + 127) << 23);
 }
 
@@ -48,9 +49,11 @@ HN__INLINE float hn__vexp(float x)
 HN__INLINE float hn__vlog(float x)
 {
     const float scaled = x < 1.17549435e-38f ? x * 8388608.0f : x;
-    const int32_t bits = hn__f32_bits(scaled), e = (bits - 0x3f3504f3) >> 23; // to [sqrt(1/2), sqrt 2)
+    const int32_t bits = hn__f32_bits(scaled),
+                  e = (bits - 0x3f3504f3) >> 23; // to [sqrt(1/2), sqrt 2)
     const float k = (float)(e - (x < 1.17549435e-38f ? 23 : 0));
-    const float f = hn__bits_f32(bits - (int32_t)((uint32_t)e << 23)) - 1.0f, s = f / (2.0f + f), z = s * s;
+    const float f = hn__bits_f32(bits - (int32_t)((uint32_t)e << 23)) - 1.0f, s = f / (2.0f + f),
+                z = s * s;
     float p = 2.33534276e-1f;
     p = p * z + 2.854996859e-1f;
     p = p * z + 4.000012943e-1f;

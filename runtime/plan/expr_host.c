@@ -64,8 +64,8 @@ static bool is_dense(const hn__expr *e, const hn__expr_in *in)
     return true;
 }
 
-// True where tiles read the input where it lies. One that is an output too is copied first: another
-// output may be stored over it.
+// True where tiles read the input where it lies. One that is an output too is copied first:
+// another output may be stored over it.
 static bool in_place(const hn__program *p, int i)
 {
     const hn__expr_in *in = &p->e->in[i];
@@ -148,7 +148,8 @@ static void find_direct(hn__program *p)
     memset(p->direct, -1, sizeof p->direct);
     for (int o = 0; o < e->n_out; o++) {
         const int k = p->root[e->out[o].value] - e->n_in;
-        if (k >= 0 && !e->out[o].reduced && hn_dtype_size(e->out[o].type) == 4 && may_write(p, k, o))
+        if (k >= 0 && !e->out[o].reduced && hn_dtype_size(e->out[o].type) == 4 &&
+            may_write(p, k, o))
             p->direct[k] = (int8_t)o;
     }
 }
@@ -180,7 +181,8 @@ int64_t hn__expr_scratch(const hn__expr *e, int n_threads)
 // ---- loads and stores ----------------------------------------------------------------------
 
 // n elements of the type, from element `at` in steps of `stride`, to lanes.
-static void load_run(hn_dtype type, const void *src, int64_t at, int64_t stride, int64_t n, void *dst)
+static void load_run(hn_dtype type, const void *src, int64_t at, int64_t stride, int64_t n,
+                     void *dst)
 {
     const char *from = (const char *)src + at * hn_dtype_size(type);
     const uint32_t *wide = src;
@@ -213,7 +215,8 @@ static void fill(void *dst, int64_t n)
 }
 
 // Lanes [at, at + n) of the space, row by row of its last dimension.
-static void load(const hn__expr *e, const hn__expr_in *in, const void *src, int64_t at, int64_t n, char *dst)
+static void load(const hn__expr *e, const hn__expr_in *in, const void *src, int64_t at, int64_t n,
+                 char *dst)
 {
     const int end = e->rank - 1;
     int64_t place[HN_MAX_RANK] = { 0 }, off = 0;
@@ -312,7 +315,8 @@ void hn__tile_run(hn__lanes *l, int64_t at, int64_t n)
             if (in->arg[i] >= 0)
                 x[i] = l->value[in->arg[i]];
         const int o = p->direct[k];
-        l->value[v] = o < 0 ? l->reg + p->reg[v] * (HN__TILE * 4) : (char *)p->ptr[e->n_in + o] + at * 4;
+        l->value[v] =
+            o < 0 ? l->reg + p->reg[v] * (HN__TILE * 4) : (char *)p->ptr[e->n_in + o] + at * 4;
         in->op->fn->tile(&in->pw, n, l->value[v], x);
     }
     for (int o = 0; o < e->n_out; o++) {

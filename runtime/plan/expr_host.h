@@ -1,6 +1,6 @@
-// The interpreter of fused expressions on the cpu: what its two files share. The iteration space is
-// cut into tiles of at most TILE lanes; each instruction runs over a tile before the next one does,
-// so that what is between them stays in the first cache.
+// The interpreter of fused expressions on the cpu: what its two files share. The iteration space
+// is cut into tiles of at most TILE lanes; each instruction runs over a tile before the next one
+// does, so that what is between them stays in the first cache.
 #ifndef HN_PLAN_EXPR_HOST_H
 #define HN_PLAN_EXPR_HOST_H
 

@@ -170,7 +170,9 @@ static double fold(const job *j, int o, const void *x, int64_t n)
     const hn__reduce kind = j->p->e->reduce;
     if (is_i32(j, o))
         return sum_i32(x, n);
-    return kind == HN__REDUCE_MAX ? max_f32(x, n) : kind == HN__REDUCE_MIN ? min_f32(x, n) : sum_f32(x, n);
+    return kind == HN__REDUCE_MAX   ? max_f32(x, n)
+           : kind == HN__REDUCE_MIN ? min_f32(x, n)
+                                    : sum_f32(x, n);
 }
 
 static double join(hn__reduce kind, double a, double b)
@@ -185,7 +187,8 @@ static void finish(const job *j, int o, int64_t row, double x)
     const float f = (float)(e->reduce == HN__REDUCE_MEAN ? x / (double)j->count : x);
     const uint32_t i = is_i32(j, o) ? (uint32_t)(int64_t)x : 0;
 
-    hn__lanes_store(e->out[k].type, is_i32(j, o) ? (const void *)&i : &f, j->p->ptr[e->n_in + k], row, 1);
+    hn__lanes_store(e->out[k].type, is_i32(j, o) ? (const void *)&i : &f, j->p->ptr[e->n_in + k],
+                    row, 1);
 }
 
 static const void *reduced(const job *j, const hn__lanes *l, int o)
@@ -205,7 +208,8 @@ static void short_rows(void *ctx, int64_t begin, int64_t end, int thread)
         hn__tile_run(&l, row * t->cols, n * t->cols);
         for (int o = 0; o < j->n; o++)
             for (int64_t r = 0; r < n; r++)
-                finish(j, o, row + r, fold(j, o, (const float *)reduced(j, &l, o) + r * t->cols, t->cols));
+                finish(j, o, row + r,
+                       fold(j, o, (const float *)reduced(j, &l, o) + r * t->cols, t->cols));
     }
 }
 
@@ -246,7 +250,8 @@ static void run_rows(const job *j, hn__pool *pool)
                      hn__program_grain(j->p, t->block * t->cols), short_rows, (void *)j);
         return;
     }
-    hn__parallel(pool, j->outer * j->chunks, hn__program_grain(j->p, j->chunk), long_rows, (void *)j);
+    hn__parallel(pool, j->outer * j->chunks, hn__program_grain(j->p, j->chunk), long_rows,
+                 (void *)j);
     for (int o = 0; o < j->n && j->chunks > 1; o++)
         for (int64_t row = 0; row < j->outer; row++) {
             const double *part = (const double *)j->partial[o] + row * j->chunks;
@@ -285,7 +290,8 @@ static void finish_lanes(const job *j, int o, float *x, int64_t at, int64_t n)
 
 // Rows [from, to) of the axis, columns [col, col + n); the result is left in the accumulators of
 // level 1.
-static void sum_columns(const job *j, hn__lanes *l, int64_t o, int64_t from, int64_t to, int64_t col, int64_t n)
+static void sum_columns(const job *j, hn__lanes *l, int64_t o, int64_t from, int64_t to,
+                        int64_t col, int64_t n)
 {
     const int64_t block = j->p->t.block, wide = block * n;
     int64_t tiles = 0;
@@ -324,7 +330,8 @@ static void columns(void *ctx, int64_t begin, int64_t end, int thread)
         for (int k = 0; k < j->n; k++) {
             float *x = accumulator(j, &l, k, 1);
             if (j->chunks > 1)
-                memcpy((float *)j->partial[k] + (s * j->outer + o) * j->inner + col, x, (size_t)n * 4);
+                memcpy((float *)j->partial[k] + (s * j->outer + o) * j->inner + col, x,
+                       (size_t)n * 4);
             else
                 finish_lanes(j, k, x, o * j->inner + col, n);
         }
@@ -351,7 +358,8 @@ void hn__reduce_run(const hn__program *p, hn__pool *pool)
 
     j.p = p;
     for (int o = 0; o < j.n; o++)
-        j.partial[o] = p->scratch + p->thread_bytes * hn__pool_threads(pool) + partial_bytes(&j) * o;
+        j.partial[o] =
+            p->scratch + p->thread_bytes * hn__pool_threads(pool) + partial_bytes(&j) * o;
     if (!by_columns(p->e)) {
         run_rows(&j, pool);
         return;

@@ -70,7 +70,8 @@ static uint32_t lane_of(hn__writer *w, hn_dtype t, uint32_t word)
     hn__spv *b = w->b;
     switch (t) {
     case HN_F16: {
-        const uint32_t two = HN__SPV_GLSL(b, GLSLstd450UnpackHalf2x16, hn__spv_vector(b, w->f32, 2), word);
+        const uint32_t two =
+            HN__SPV_GLSL(b, GLSLstd450UnpackHalf2x16, hn__spv_vector(b, w->f32, 2), word);
         return HN__SPV(b, SpvOpCompositeExtract, w->f32, two, 0);
     }
     case HN_BF16:
@@ -107,14 +108,16 @@ static uint32_t bits_of(hn__writer *w, hn_dtype t, uint32_t lane)
 static uint32_t shift_of(hn__writer *w, hn_dtype t, uint32_t i)
 {
     const int per = per_word(t);
-    return hn__w_u32k(w, SpvOpIMul, hn__w_u32k(w, SpvOpBitwiseAnd, i, (uint32_t)per - 1), 32 / (uint32_t)per);
+    return hn__w_u32k(w, SpvOpIMul, hn__w_u32k(w, SpvOpBitwiseAnd, i, (uint32_t)per - 1),
+                      32 / (uint32_t)per);
 }
 
 uint32_t hn__w_load(hn__writer *w, int binding, hn_dtype t, uint32_t i)
 {
     const int per = per_word(t);
     const uint32_t word = hn__w_load_word(w, binding, hn__w_u32k(w, SpvOpUDiv, i, (uint32_t)per));
-    return lane_of(w, t, per == 1 ? word : hn__w_u32(w, SpvOpShiftRightLogical, word, shift_of(w, t, i)));
+    return lane_of(
+        w, t, per == 1 ? word : hn__w_u32(w, SpvOpShiftRightLogical, word, shift_of(w, t, i)));
 }
 
 void hn__w_store(hn__writer *w, int binding, hn_dtype t, uint32_t i, uint32_t lane)
@@ -127,12 +130,15 @@ void hn__w_store(hn__writer *w, int binding, hn_dtype t, uint32_t i, uint32_t la
         hn__w_store_word(w, binding, i, word);
         return;
     }
-    const uint32_t shift = shift_of(w, t, i), at = word_at(w, binding, hn__w_u32k(w, SpvOpUDiv, i, (uint32_t)per));
-    const uint32_t mine = hn__w_u32(w, SpvOpShiftLeftLogical, hn__spv_u32(b, UINT32_MAX >> (32 - 32 / per)), shift);
+    const uint32_t shift = shift_of(w, t, i),
+                   at = word_at(w, binding, hn__w_u32k(w, SpvOpUDiv, i, (uint32_t)per));
+    const uint32_t mine =
+        hn__w_u32(w, SpvOpShiftLeftLogical, hn__spv_u32(b, UINT32_MAX >> (32 - 32 / per)), shift);
     const uint32_t others = HN__SPV(b, SpvOpNot, w->u32, mine);
     const uint32_t scope = hn__spv_u32(b, SpvScopeDevice), relaxed = hn__spv_u32(b, 0);
     HN__SPV(b, SpvOpAtomicAnd, w->u32, at, scope, relaxed, others);
-    HN__SPV(b, SpvOpAtomicOr, w->u32, at, scope, relaxed, hn__w_u32(w, SpvOpShiftLeftLogical, word, shift));
+    HN__SPV(b, SpvOpAtomicOr, w->u32, at, scope, relaxed,
+            hn__w_u32(w, SpvOpShiftLeftLogical, word, shift));
 }
 
 void hn__w_insns(hn__writer *w)
@@ -153,8 +159,9 @@ void hn__w_insns(hn__writer *w)
 static uint32_t input_variable(hn__writer *w, SpvBuiltIn what)
 {
     const uint32_t v3 = hn__spv_vector(w->b, w->u32, 3);
-    const uint32_t id = HN__SPV_GLOBAL(w->b, SpvOpVariable, hn__spv_pointer(w->b, SpvStorageClassInput, v3),
-                                       false, SpvStorageClassInput);
+    const uint32_t id =
+        HN__SPV_GLOBAL(w->b, SpvOpVariable, hn__spv_pointer(w->b, SpvStorageClassInput, v3), false,
+                       SpvStorageClassInput);
     HN__SPV_DECORATE(w->b, SpvOpDecorate, id, SpvDecorationBuiltIn, (uint32_t)what);
     return id;
 }
@@ -176,7 +183,8 @@ static void buffers(hn__writer *w)
     HN__SPV_DECORATE(b, SpvOpDecorate, block, SpvDecorationBlock);
     HN__SPV_DECORATE(b, SpvOpMemberDecorate, block, 0, SpvDecorationOffset, 0);
     for (int i = 0; i < w->e->n_in + w->e->n_out; i++) {
-        w->buffer[i] = HN__SPV_GLOBAL(b, SpvOpVariable, pointer, false, SpvStorageClassStorageBuffer);
+        w->buffer[i] =
+            HN__SPV_GLOBAL(b, SpvOpVariable, pointer, false, SpvStorageClassStorageBuffer);
         HN__SPV_DECORATE(b, SpvOpDecorate, w->buffer[i], SpvDecorationDescriptorSet, 0);
         HN__SPV_DECORATE(b, SpvOpDecorate, w->buffer[i], SpvDecorationBinding, (uint32_t)i);
         if (i < w->e->n_in)
@@ -210,8 +218,8 @@ static uint32_t push_constants(hn__writer *w)
     HN__SPV_DECORATE(b, SpvOpDecorate, block, SpvDecorationBlock);
     HN__SPV_DECORATE(b, SpvOpMemberDecorate, block, 0, SpvDecorationOffset, 0);
     HN__SPV_DECORATE(b, SpvOpMemberDecorate, block, 1, SpvDecorationOffset, 4);
-    return HN__SPV_GLOBAL(b, SpvOpVariable, hn__spv_pointer(b, SpvStorageClassPushConstant, block), false,
-                          SpvStorageClassPushConstant);
+    return HN__SPV_GLOBAL(b, SpvOpVariable, hn__spv_pointer(b, SpvStorageClassPushConstant, block),
+                          false, SpvStorageClassPushConstant);
 }
 
 // ---- pointwise -----------------------------------------------------------------------------
@@ -283,10 +291,13 @@ static void elements(hn__writer *w, uint32_t base, uint32_t n_each, uint32_t tot
             uint32_t word = bits_of(w, t, lane[o][k]);
             for (uint32_t s = 1; s < per; s++)
                 word = hn__w_u32(w, SpvOpBitwiseOr, word,
-                                 hn__w_u32k(w, SpvOpShiftLeftLogical, bits_of(w, t, lane[o][k + s]), 32 / per * s));
+                                 hn__w_u32k(w, SpvOpShiftLeftLogical,
+                                            bits_of(w, t, lane[o][k + s]), 32 / per * s));
             const uint32_t i = hn__w_u32k(w, SpvOpIAdd, base, k);
             const bool guarded = has_tail && k;
-            const uint32_t end = guarded ? hn__w_if(w, hn__w_test(w, SpvOpULessThan, i, hn__spv_u32(w->b, total))) : 0;
+            const uint32_t end =
+                guarded ? hn__w_if(w, hn__w_test(w, SpvOpULessThan, i, hn__spv_u32(w->b, total)))
+                        : 0;
             hn__w_store_word(w, e->n_in + o, hn__w_u32k(w, SpvOpUDiv, i, per), word);
             if (guarded)
                 hn__w_end(w, end);
@@ -297,9 +308,11 @@ static void elements(hn__writer *w, uint32_t base, uint32_t n_each, uint32_t tot
 static uint64_t pointwise(hn__writer *w)
 {
     const uint32_t total = (uint32_t)space(w->e), n_each = per_thread(w->e);
-    const uint32_t place = hn__w_u32(w, SpvOpIAdd, hn__w_u32k(w, SpvOpIMul, w->group, w->local), w->thread);
+    const uint32_t place =
+        hn__w_u32(w, SpvOpIAdd, hn__w_u32k(w, SpvOpIMul, w->group, w->local), w->thread);
     const uint32_t base = hn__w_u32k(w, SpvOpIMul, place, n_each);
-    const uint32_t end = hn__w_if(w, hn__w_test(w, SpvOpULessThan, base, hn__spv_u32(w->b, total)));
+    const uint32_t end =
+        hn__w_if(w, hn__w_test(w, SpvOpULessThan, base, hn__spv_u32(w->b, total)));
 
     elements(w, base, n_each, total);
     hn__w_end(w, end);
@@ -319,8 +332,9 @@ static hn_status check_sizes(const hn__expr *e)
             last += e->in[k].stride[d] * (e->dim[d] - 1);
         fits = fits && last < most;
     }
-    return fits ? HN_OK : hn_fail(HN_ERR_UNSUPPORTED, "a fused step over %" PRId64 " elements; at most 2^32",
-                                  space(e));
+    return fits ? HN_OK
+                : hn_fail(HN_ERR_UNSUPPORTED,
+                          "a fused step over %" PRId64 " elements; at most 2^32", space(e));
 }
 
 hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, uint32_t **words, size_t *n_words,
@@ -331,18 +345,22 @@ hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, uint32_t **words, si
     if (!w.b)
         return hn__nomem(sizeof w);
     hn__spv *b = w.b;
-    w.f32 = hn__spv_float(b), w.i32 = hn__spv_int(b), w.u32 = hn__spv_uint(b), w.truth = hn__spv_bool(b);
+    w.f32 = hn__spv_float(b), w.i32 = hn__spv_int(b), w.u32 = hn__spv_uint(b),
+    w.truth = hn__spv_bool(b);
     buffers(&w);
     workgroup_size(&w);
-    const uint32_t in[3] = { input_variable(&w, SpvBuiltInWorkgroupId), input_variable(&w, SpvBuiltInNumWorkgroups),
+    const uint32_t in[3] = { input_variable(&w, SpvBuiltInWorkgroupId),
+                             input_variable(&w, SpvBuiltInNumWorkgroups),
                              input_variable(&w, SpvBuiltInLocalInvocationId) };
     const uint32_t push = push_constants(&w);
 
-    const uint32_t line = hn__w_u32(&w, SpvOpIMul, component(&w, in[0], 1), component(&w, in[1], 0));
+    const uint32_t line =
+        hn__w_u32(&w, SpvOpIMul, component(&w, in[0], 1), component(&w, in[1], 0));
     const uint32_t at = hn__w_u32(&w, SpvOpIAdd, line, component(&w, in[0], 0));
     w.group = hn__w_u32(&w, SpvOpIAdd, push_word(&w, push, 1), at);
     w.thread = component(&w, in[2], 0);
-    const uint32_t end = hn__w_if(&w, hn__w_test(&w, SpvOpULessThan, w.group, push_word(&w, push, 0)));
+    const uint32_t end =
+        hn__w_if(&w, hn__w_test(&w, SpvOpULessThan, w.group, push_word(&w, push, 0)));
     *n_groups = e->reduce == HN__REDUCE_NONE ? pointwise(&w) : hn__w_reduce(&w);
     hn__w_end(&w, end);
     hn__spv_do(b, SpvOpReturn, 0, &end);

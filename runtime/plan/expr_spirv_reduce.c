@@ -81,7 +81,9 @@ static uint32_t identity(hn__writer *w, const accumulator *a)
 {
     if (a->is_int)
         return hn__spv_i32(w->b, 0);
-    return hn__spv_f32(w->b, sums(w->e) ? 0 : w->e->reduce == HN__REDUCE_MAX ? -INFINITY : INFINITY);
+    return hn__spv_f32(w->b, sums(w->e)                       ? 0
+                             : w->e->reduce == HN__REDUCE_MAX ? -INFINITY
+                                                              : INFINITY);
 }
 
 static void set(hn__writer *w, uint32_t variable, uint32_t x)
@@ -97,9 +99,11 @@ static accumulator prepare(hn__writer *w, const shape *s, int out)
     a.acc = hn__spv_local(b, a.type);
     a.done = hn__spv_local(b, a.type);
     if (s->lanes > 1) {
-        const uint32_t array = HN__SPV_GLOBAL(b, SpvOpTypeArray, 0, true, a.type, hn__spv_u32(b, w->local));
-        a.shared = HN__SPV_GLOBAL(b, SpvOpVariable, hn__spv_pointer(b, SpvStorageClassWorkgroup, array), false,
-                                  SpvStorageClassWorkgroup);
+        const uint32_t array =
+            HN__SPV_GLOBAL(b, SpvOpTypeArray, 0, true, a.type, hn__spv_u32(b, w->local));
+        a.shared =
+            HN__SPV_GLOBAL(b, SpvOpVariable, hn__spv_pointer(b, SpvStorageClassWorkgroup, array),
+                           false, SpvStorageClassWorkgroup);
     }
     set(w, a.acc, identity(w, &a));
     set(w, a.done, identity(w, &a));
@@ -107,8 +111,8 @@ static accumulator prepare(hn__writer *w, const shape *s, int out)
 }
 
 // One element: k-th of the axis, `round`-th of this thread.
-static void element(hn__writer *w, const shape *s, const accumulator *a, int n, const uint32_t from[],
-                    uint32_t first, uint32_t k, uint32_t round)
+static void element(hn__writer *w, const shape *s, const accumulator *a, int n,
+                    const uint32_t from[], uint32_t first, uint32_t k, uint32_t round)
 {
     hn__spv *b = w->b;
     const hn__expr *e = w->e;
@@ -134,14 +138,15 @@ static void element(hn__writer *w, const shape *s, const accumulator *a, int n, 
         const uint32_t full = hn__w_test(w, SpvOpIEqual, hn__w_u32k(w, SpvOpBitwiseAnd, round, 63),
                                          hn__spv_u32(b, 63));
         const uint32_t done = HN__SPV(b, SpvOpLoad, a[i].type, a[i].done);
-        set(w, a[i].done, HN__SPV(b, SpvOpSelect, a[i].type, full, join(w, &a[i], done, next), done));
+        set(w, a[i].done,
+            HN__SPV(b, SpvOpSelect, a[i].type, full, join(w, &a[i], done, next), done));
         set(w, a[i].acc, HN__SPV(b, SpvOpSelect, a[i].type, full, identity(w, &a[i]), next));
     }
 }
 
 // for (k = lane, round = 0; k < end; k += lanes, round++)
-static void loop(hn__writer *w, const shape *s, const accumulator *a, int n, uint32_t result, uint32_t lane,
-                 uint32_t end)
+static void loop(hn__writer *w, const shape *s, const accumulator *a, int n, uint32_t result,
+                 uint32_t lane, uint32_t end)
 {
     hn__spv *b = w->b;
     const hn__expr *e = w->e;
@@ -152,8 +157,10 @@ static void loop(hn__writer *w, const shape *s, const accumulator *a, int n, uin
 
     for (int v = 0; v < e->n_in; v++)
         from[v] = start(w, &e->in[v], result);
-    const uint32_t row = hn__w_u32k(w, SpvOpIMul, hn__w_u32k(w, SpvOpUDiv, result, s->inner), s->count * s->inner);
-    const uint32_t first = hn__w_u32(w, SpvOpIAdd, row, hn__w_u32k(w, SpvOpUMod, result, s->inner));
+    const uint32_t row =
+        hn__w_u32k(w, SpvOpIMul, hn__w_u32k(w, SpvOpUDiv, result, s->inner), s->count * s->inner);
+    const uint32_t first =
+        hn__w_u32(w, SpvOpIAdd, row, hn__w_u32k(w, SpvOpUMod, result, s->inner));
     set(w, k_at, lane);
     set(w, round_at, hn__spv_u32(b, 0));
     HN__SPV_DO(b, SpvOpBranch, head);
@@ -161,7 +168,8 @@ static void loop(hn__writer *w, const shape *s, const accumulator *a, int n, uin
     HN__SPV_DO(b, SpvOpLoopMerge, merge, next, SpvLoopControlMaskNone);
     HN__SPV_DO(b, SpvOpBranch, test);
     hn__spv_label(b, test);
-    const uint32_t k = HN__SPV(b, SpvOpLoad, w->u32, k_at), round = HN__SPV(b, SpvOpLoad, w->u32, round_at);
+    const uint32_t k = HN__SPV(b, SpvOpLoad, w->u32, k_at),
+                   round = HN__SPV(b, SpvOpLoad, w->u32, round_at);
     HN__SPV_DO(b, SpvOpBranchConditional, hn__w_test(w, SpvOpULessThan, k, end), body, merge);
     hn__spv_label(b, body);
     element(w, s, a, n, from, first, k, round);
@@ -177,12 +185,14 @@ static void barrier(hn__writer *w)
 {
     const uint32_t group = hn__spv_u32(w->b, SpvScopeWorkgroup);
     HN__SPV_DO(w->b, SpvOpControlBarrier, group, group,
-               hn__spv_u32(w->b, SpvMemorySemanticsAcquireReleaseMask | SpvMemorySemanticsWorkgroupMemoryMask));
+               hn__spv_u32(w->b, SpvMemorySemanticsAcquireReleaseMask |
+                                     SpvMemorySemanticsWorkgroupMemoryMask));
 }
 
 static uint32_t shared_at(hn__writer *w, const accumulator *a, uint32_t i)
 {
-    return HN__SPV(w->b, SpvOpAccessChain, hn__spv_pointer(w->b, SpvStorageClassWorkgroup, a->type), a->shared, i);
+    return HN__SPV(w->b, SpvOpAccessChain,
+                   hn__spv_pointer(w->b, SpvStorageClassWorkgroup, a->type), a->shared, i);
 }
 
 // Joins the lanes of each result in halves; lane 0's place in shared memory has the result.
@@ -192,8 +202,10 @@ static void tree(hn__writer *w, const shape *s, const accumulator *a, int n, uin
         set(w, shared_at(w, &a[i], w->thread), HN__SPV(w->b, SpvOpLoad, a[i].type, a[i].acc));
     for (uint32_t half = s->lanes / 2; half; half /= 2) {
         barrier(w);
-        const uint32_t end = hn__w_if(w, hn__w_test(w, SpvOpULessThan, lane, hn__spv_u32(w->b, half)));
-        const uint32_t other = hn__w_u32k(w, SpvOpIAdd, w->thread, half * (s->along_rows ? 1 : s->width));
+        const uint32_t end =
+            hn__w_if(w, hn__w_test(w, SpvOpULessThan, lane, hn__spv_u32(w->b, half)));
+        const uint32_t other =
+            hn__w_u32k(w, SpvOpIAdd, w->thread, half * (s->along_rows ? 1 : s->width));
         for (int i = 0; i < n; i++) {
             const uint32_t mine = shared_at(w, &a[i], w->thread);
             const uint32_t x = HN__SPV(w->b, SpvOpLoad, a[i].type, mine);
@@ -204,12 +216,14 @@ static void tree(hn__writer *w, const shape *s, const accumulator *a, int n, uin
     }
 }
 
-static void store_results(hn__writer *w, const shape *s, const accumulator *a, int n, uint32_t result)
+static void store_results(hn__writer *w, const shape *s, const accumulator *a, int n,
+                          uint32_t result)
 {
     const hn__expr *e = w->e;
 
     for (int i = 0; i < n; i++) {
-        uint32_t x = HN__SPV(w->b, SpvOpLoad, a[i].type, s->lanes > 1 ? shared_at(w, &a[i], w->thread) : a[i].acc);
+        uint32_t x = HN__SPV(w->b, SpvOpLoad, a[i].type,
+                             s->lanes > 1 ? shared_at(w, &a[i], w->thread) : a[i].acc);
         if (e->reduce == HN__REDUCE_MEAN)
             x = HN__SPV(w->b, SpvOpFDiv, w->f32, x, hn__spv_f32(w->b, (float)s->count));
         hn__w_store(w, e->n_in + a[i].out, e->out[a[i].out].type, result, x);
@@ -227,15 +241,19 @@ uint64_t hn__w_reduce(hn__writer *w)
         if (e->out[o].reduced)
             a[n++] = prepare(w, &s, o);
     const uint32_t split = s.along_rows ? s.lanes : s.width;
-    const uint32_t low = hn__w_u32k(w, SpvOpUMod, w->thread, split), high = hn__w_u32k(w, SpvOpUDiv, w->thread, split);
+    const uint32_t low = hn__w_u32k(w, SpvOpUMod, w->thread, split),
+                   high = hn__w_u32k(w, SpvOpUDiv, w->thread, split);
     const uint32_t lane = s.along_rows ? low : high, column = s.along_rows ? high : low;
-    const uint32_t result = hn__w_u32(w, SpvOpIAdd, hn__w_u32k(w, SpvOpIMul, w->group, s.width), column);
+    const uint32_t result =
+        hn__w_u32(w, SpvOpIAdd, hn__w_u32k(w, SpvOpIMul, w->group, s.width), column);
 
     // threads beyond the last result, or left over, take part with no elements
-    const uint32_t there = HN__SPV(w->b, SpvOpLogicalAnd, w->truth,
-                                   hn__w_test(w, SpvOpULessThan, result, hn__spv_u32(w->b, s.results)),
-                                   hn__w_test(w, SpvOpULessThan, w->thread, hn__spv_u32(w->b, s.width * s.lanes)));
-    const uint32_t end = HN__SPV(w->b, SpvOpSelect, w->u32, there, hn__spv_u32(w->b, s.count), hn__spv_u32(w->b, 0));
+    const uint32_t there =
+        HN__SPV(w->b, SpvOpLogicalAnd, w->truth,
+                hn__w_test(w, SpvOpULessThan, result, hn__spv_u32(w->b, s.results)),
+                hn__w_test(w, SpvOpULessThan, w->thread, hn__spv_u32(w->b, s.width * s.lanes)));
+    const uint32_t end = HN__SPV(w->b, SpvOpSelect, w->u32, there, hn__spv_u32(w->b, s.count),
+                                 hn__spv_u32(w->b, 0));
     loop(w, &s, a, n, result, lane, end);
     for (int i = 0; i < n && sums(e); i++)
         set(w, a[i].acc, join(w, &a[i], HN__SPV(w->b, SpvOpLoad, a[i].type, a[i].done),

@@ -199,7 +199,8 @@ static hn_status visit_reduce(fuser *f, int node)
     const hn_type *shape = &f->g->values[f->g->nodes[node].in[0]].type;
     group joined, *a;
 
-    if (!f->p->params.no_fuse && try_join(f, node, shape, &joined) && can_reduce(f, node, &joined, shape))
+    if (!f->p->params.no_fuse && try_join(f, node, shape, &joined) &&
+        can_reduce(f, node, &joined, shape))
         a = adopt(f, &joined);
     else
         HN_TRY(start_group(f, shape, node, &a));
@@ -210,7 +211,8 @@ static hn_status visit_reduce(fuser *f, int node)
 
 // ---- groups to expressions -----------------------------------------------------------------
 
-static int input_of(hn__expr *e, hn__step *s, uint32_t root, const hn_type *t, const hn_type *shape)
+static int input_of(hn__expr *e, hn__step *s, uint32_t root, const hn_type *t,
+                    const hn_type *shape)
 {
     hn__expr_in in = { .type = t->dtype };
     hn__broadcast_strides(t, shape, in.stride);

@@ -21,7 +21,8 @@ hn_status hn__tmp_vk(hn_plan *p)
         if (s->kind != HN__STEP_OP)
             continue;
         if (!s->inst.op->fn->launch)
-            return hn_fail(HN_ERR_UNSUPPORTED, "operator %s has no Vulkan kernel", s->inst.op->name);
+            return hn_fail(HN_ERR_UNSUPPORTED, "operator %s has no Vulkan kernel",
+                           s->inst.op->name);
         s->launch = hn__arena_alloc(&p->arena, sizeof *s->launch);
         if (!s->launch)
             return hn__nomem(sizeof *s->launch);
@@ -58,8 +59,8 @@ static hn_status check_range(const hn_plan *p, const hn__step *s, const hn__cmd 
     for (int i = 0; i < c->n_bind; i++)
         if (c->bind[i].bytes > p->dev->info.max_binding_bytes)
             return hn_fail(HN_ERR_UNSUPPORTED,
-                           "%s: a tensor of %" PRId64 " bytes; this device binds at most %" PRId64, s->label,
-                           c->bind[i].bytes, p->dev->info.max_binding_bytes);
+                           "%s: a tensor of %" PRId64 " bytes; this device binds at most %" PRId64,
+                           s->label, c->bind[i].bytes, p->dev->info.max_binding_bytes);
     return HN_OK;
 }
 
@@ -67,7 +68,9 @@ static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch 
 {
     const hn__shader *shader;
     hn__cmd *c;
-    hn__kernel_desc desc = { .n_spec = d->n_spec, .n_bind = d->n_bind, .push_bytes = d->push_bytes };
+    hn__kernel_desc desc = { .n_spec = d->n_spec,
+                             .n_bind = d->n_bind,
+                             .push_bytes = d->push_bytes };
 
     HN_TRY(hn__shader_of(&p->dev->info, d, &shader));
     desc.name = shader->name;
@@ -83,7 +86,9 @@ static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch 
     c->n_bind = d->n_bind;
     for (int i = 0; i < d->n_bind; i++) {
         const int b = d->bind[i], k = b & 0x3f;
-        const uint32_t slot = b >= HN__TMP(0) ? (uint32_t)s->tmp[k] : b >= HN__OUT(0) ? s->out[k] : s->in[k];
+        const uint32_t slot = b >= HN__TMP(0)   ? (uint32_t)s->tmp[k]
+                              : b >= HN__OUT(0) ? s->out[k]
+                                                : s->in[k];
         c->bind[i] = hn__bind_slot(p, slot, b >= HN__OUT(0));
         c->bind[i].read = true; // scratch and in-place outputs are read as well
     }

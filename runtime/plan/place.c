@@ -1,8 +1,8 @@
 // Placement: values whose lifetimes do not meet share the bytes of one block.
 //
 // Greedy by size (Pisarchyk and Lee 2020, arXiv 2001.03288): the largest first, each at the lowest
-// offset where it meets no other; several orders are tried and the smallest block wins. While it is
-// above the bound, the item that ends last is put first and all are placed again.
+// offset where it meets no other; several orders are tried and the smallest block wins. While it
+// is above the bound, the item that ends last is put first and all are placed again.
 #include "plan/build.h"
 
 #include <stdlib.h>
@@ -122,7 +122,8 @@ static void last_to_front(const search *s)
 
 static void find_best(const search *s)
 {
-    static int (*const orders[])(const void *, const void *) = { by_size, by_start, by_area, by_length };
+    static int (*const orders[])(const void *, const void *) = { by_size, by_start, by_area,
+                                                                 by_length };
     hn_plan_info *info = &s->p->info;
     // Each attempt takes about n^2 steps; the search as a whole stays under a second.
     const double budget = 4e8 / ((double)s->n * s->n + 1);
@@ -149,7 +150,8 @@ hn_status hn__place(hn_plan *p)
 
     for (int64_t i = 0; s == HN_OK && i < p->n_slots; i++)
         if (p->slots[i].where == HN__BLOCK)
-            items[n++] = (item){ i, hn__align(p->slots[i].bytes), 0, p->slots[i].first, p->slots[i].last };
+            items[n++] =
+                (item){ i, hn__align(p->slots[i].bytes), 0, p->slots[i].first, p->slots[i].last };
     if (s == HN_OK) {
         p->info.live_bytes = bound(items, n, p->n_steps, delta);
         find_best(&(search){ p, items, n, sorted });

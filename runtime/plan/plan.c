@@ -41,8 +41,9 @@ static hn_status make_buffers(hn_plan *p)
         s = hn_buffer_create(p->dev, p->info.block_bytes, &p->block);
     if (s == HN_OK && p->info.io_bytes)
         s = hn_buffer_create(p->dev, p->info.io_bytes, &p->io);
-    return hn_context(s, "the plan needs %" PRId64 " bytes of device memory beside %" PRId64 " of weights",
-                      p->info.block_bytes + p->info.io_bytes, p->info.weight_bytes);
+    return hn_context(
+        s, "the plan needs %" PRId64 " bytes of device memory beside %" PRId64 " of weights",
+        p->info.block_bytes + p->info.io_bytes, p->info.weight_bytes);
 }
 
 static hn_status write_constants(hn_plan *p)
@@ -51,7 +52,8 @@ static hn_status write_constants(hn_plan *p)
         const hn__node *n = &p->g->nodes[i];
         const hn__source_attr *a = n->attr;
         if (n->op->flags & HN__SOURCE && !n->name)
-            HN_TRY(hn_buffer_write(p->io, p->slots[n->out].offset, a->data, hn_type_bytes(&a->type)));
+            HN_TRY(
+                hn_buffer_write(p->io, p->slots[n->out].offset, a->data, hn_type_bytes(&a->type)));
     }
     return HN_OK;
 }
@@ -76,7 +78,8 @@ static hn_status begin(hn_device *d, const hn_plan_params *params, hn_plan **out
     return HN_OK;
 }
 
-hn_status hn_plan_create(const hn_graph *g, hn_device *d, const hn_plan_params *params, hn_plan **out)
+hn_status hn_plan_create(const hn_graph *g, hn_device *d, const hn_plan_params *params,
+                         hn_plan **out)
 {
     *out = NULL;
     HN_TRY(hn_graph_status(g));
@@ -135,15 +138,18 @@ static hn_status find(const hn_plan *p, const char *name, bool outputs, uint32_t
             return HN_OK;
         }
     for (int64_t i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i].name && !strcmp(g->nodes[i].op->name, "input") && !strcmp(g->nodes[i].name, name)) {
+        if (g->nodes[i].name && !strcmp(g->nodes[i].op->name, "input") &&
+            !strcmp(g->nodes[i].name, name)) {
             *slot = g->nodes[i].out;
             *t = g->values[*slot].type;
             return HN_OK;
         }
-    return hn_fail(HN_ERR_ARG, "the plan has no %s '%s'", outputs ? "output or input" : "input", name);
+    return hn_fail(HN_ERR_ARG, "the plan has no %s '%s'", outputs ? "output or input" : "input",
+                   name);
 }
 
-static hn_status reach(const hn_plan *p, const char *name, bool outputs, int64_t n_bytes, hn__bind *out)
+static hn_status reach(const hn_plan *p, const char *name, bool outputs, int64_t n_bytes,
+                       hn__bind *out)
 {
     uint32_t slot = 0;
     hn_type t = { 0 };

@@ -15,8 +15,10 @@ static hn_status add_slot(hn_plan *p, const hn__slot *slot, uint32_t *out)
 hn_status hn__add_tmp(hn_plan *p, int64_t step, int64_t n_bytes)
 {
     uint32_t slot;
-    HN_TRY(add_slot(p, &(hn__slot){ .where = HN__BLOCK, .bytes = n_bytes, .first = (int)step, .last = (int)step },
-                    &slot));
+    HN_TRY(add_slot(
+        p,
+        &(hn__slot){ .where = HN__BLOCK, .bytes = n_bytes, .first = (int)step, .last = (int)step },
+        &slot));
     hn__step *s = &p->steps[step];
     s->tmp[s->n_tmp++] = (int)slot;
     return HN_OK;
@@ -30,7 +32,8 @@ static hn_status add_copy(hn_plan *p, uint32_t from, uint32_t to, const hn_type 
         memmove(p->steps + 1, p->steps, sizeof *at * (size_t)p->n_steps);
         at = p->steps;
     }
-    *at = (hn__step){ .kind = HN__STEP_COPY, .n_in = 1, .n_out = 1, .in = { from }, .out = { to } };
+    *at =
+        (hn__step){ .kind = HN__STEP_COPY, .n_in = 1, .n_out = 1, .in = { from }, .out = { to } };
     at->inst.in[0] = at->inst.out[0] = *t;
     snprintf(at->label, sizeof at->label, "copy");
     p->n_steps++;
@@ -84,7 +87,8 @@ static hn_status make_slots(hn_plan *p)
         if (n->op->flags & HN__SOURCE)
             HN_TRY(source_slot(p, n));
         else if (p->root[v] == v)
-            p->slots[v] = (hn__slot){ .where = HN__BLOCK, .bytes = hn__block_bytes(p, &g->values[v].type) };
+            p->slots[v] =
+                (hn__slot){ .where = HN__BLOCK, .bytes = hn__block_bytes(p, &g->values[v].type) };
     }
     return HN_OK;
 }
@@ -139,7 +143,8 @@ static bool can_write_in_place(const hn_plan *p, uint32_t dst, uint32_t src)
         return false;
     for (int64_t i = made; i < p->n_steps; i++)
         for (int k = 0; k < p->steps[i].n_in; k++)
-            if (p->steps[i].in[k] == dst && (i > made || !overwrites_itself(&p->steps[i], dst, src)))
+            if (p->steps[i].in[k] == dst &&
+                (i > made || !overwrites_itself(&p->steps[i], dst, src)))
                 return false;
     return true;
 }

@@ -72,7 +72,8 @@ int64_t hn_weights_find(const hn_weights *w, const char *name)
     return w->n_buckets ? *find(w, name) - 1 : -1;
 }
 
-static hn_status put(hn_weights *w, const char *name, const hn_type *type, bool trainable, bool *made)
+static hn_status put(hn_weights *w, const char *name, const hn_type *type, bool trainable,
+                     bool *made)
 {
     *made = false;
     const int64_t have = hn_weights_find(w, name);

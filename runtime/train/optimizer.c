@@ -45,7 +45,8 @@ static void update_scale(hn_graph *g, const scaling *s, hn_val finite, int inter
 
     hn_assign(g, s->scale, hn_select(g, finite, hn_select(g, due, up, s->scale), down));
     hn_assign(g, s->good, hn_select(g, finite, hn_select(g, due, zero, good), zero));
-    hn_assign(g, s->overflows, hn_select(g, finite, s->overflows, hn_add_scalar(g, s->overflows, 1)));
+    hn_assign(g, s->overflows,
+              hn_select(g, finite, s->overflows, hn_add_scalar(g, s->overflows, 1)));
 }
 
 static hn_val moment(hn_graph *g, const char *prefix, const char *name, hn_type t)
@@ -55,7 +56,8 @@ static hn_val moment(hn_graph *g, const char *prefix, const char *name, hn_type 
     return hn_state(g, full, t, (hn_init){ HN_INIT_ZERO, 0 });
 }
 
-static void adamw_one(hn_graph *g, const hn_named_val *p, hn_val grad, hn_val hyper, const hn_adamw_params *a)
+static void adamw_one(hn_graph *g, const hn_named_val *p, hn_val grad, hn_val hyper,
+                      const hn_adamw_params *a)
 {
     hn_adamw_params own = *a;
     const hn_type t = hn_val_type(g, p->val);
@@ -69,8 +71,9 @@ static void adamw_one(hn_graph *g, const hn_named_val *p, hn_val grad, hn_val hy
     hn_assign(g, v, out.v);
 }
 
-static void add_steps(hn_graph *g, const hn_named_val params[], const hn_val grads[], int n, hn_val lr,
-                      const hn_optimizer_params *p, const scaling *s, hn_optimizer_out *out)
+static void add_steps(hn_graph *g, const hn_named_val params[], const hn_val grads[], int n,
+                      hn_val lr, const hn_optimizer_params *p, const scaling *s,
+                      hn_optimizer_out *out)
 {
     const hn_type one = { HN_F32, 1, { 1 } };
     hn_val norm = global_norm(g, grads, n);
@@ -95,7 +98,8 @@ static void add_steps(hn_graph *g, const hn_named_val params[], const hn_val gra
                                p->scale_loss ? s->overflows : zero };
 }
 
-hn_status hn_optimize(hn_graph *g, hn_val loss, hn_val lr, const hn_optimizer_params *p, hn_optimizer_out *out)
+hn_status hn_optimize(hn_graph *g, hn_val loss, hn_val lr, const hn_optimizer_params *p,
+                      hn_optimizer_out *out)
 {
     hn_named_val *params = NULL;
     int n;
@@ -103,7 +107,8 @@ hn_status hn_optimize(hn_graph *g, hn_val loss, hn_val lr, const hn_optimizer_pa
 
     HN_TRY(hn_graph_status(g));
     HN_TRY(hn_graph_params(g, &params, &n));
-    hn_val *wrt = hn__calloc((size_t)n + 1, sizeof *wrt), *grads = hn__calloc((size_t)n + 1, sizeof *grads);
+    hn_val *wrt = hn__calloc((size_t)n + 1, sizeof *wrt),
+           *grads = hn__calloc((size_t)n + 1, sizeof *grads);
     hn_status st = wrt && grads ? HN_OK : hn__nomem((size_t)n * sizeof *wrt);
     for (int i = 0; st == HN_OK && i < n; i++)
         wrt[i] = params[i].val;

@@ -30,15 +30,35 @@ static int list_settings(const hn_trainer *t, setting s[N_SETTINGS])
     const hn_lm_config *c = &p->model;
     const hn_optimizer_params *o = &p->optimizer;
     const setting all[] = {
-        { "family", c->family }, { "vocab", (double)c->vocab }, { "width", (double)c->width },
-        { "layers", (double)c->layers }, { "heads", (double)c->heads }, { "kv_heads", (double)c->kv_heads },
-        { "ffn", (double)c->ffn }, { "context", (double)c->context }, { "eps", c->eps },
-        { "rope_base", c->rope_base }, { "act", c->act }, { "tied", c->tied }, { "head", c->head },
-        { "codes", (double)c->codes }, { "token_bias", c->token_bias }, { "dropout", c->dropout },
-        { "batch", (double)p->batch }, { "length", (double)p->length }, { "steps", (double)p->steps },
-        { "lr", p->lr }, { "lr_end", p->lr_end }, { "warmup", (double)p->warmup }, { "beta1", o->adamw.beta1 },
-        { "beta2", o->adamw.beta2 }, { "adam_eps", o->adamw.eps }, { "weight_decay", o->adamw.weight_decay },
-        { "clip", o->clip }, { "scale_loss", o->scale_loss }, { "first_scale", o->first_scale },
+        { "family", c->family },
+        { "vocab", (double)c->vocab },
+        { "width", (double)c->width },
+        { "layers", (double)c->layers },
+        { "heads", (double)c->heads },
+        { "kv_heads", (double)c->kv_heads },
+        { "ffn", (double)c->ffn },
+        { "context", (double)c->context },
+        { "eps", c->eps },
+        { "rope_base", c->rope_base },
+        { "act", c->act },
+        { "tied", c->tied },
+        { "head", c->head },
+        { "codes", (double)c->codes },
+        { "token_bias", c->token_bias },
+        { "dropout", c->dropout },
+        { "batch", (double)p->batch },
+        { "length", (double)p->length },
+        { "steps", (double)p->steps },
+        { "lr", p->lr },
+        { "lr_end", p->lr_end },
+        { "warmup", (double)p->warmup },
+        { "beta1", o->adamw.beta1 },
+        { "beta2", o->adamw.beta2 },
+        { "adam_eps", o->adamw.eps },
+        { "weight_decay", o->adamw.weight_decay },
+        { "clip", o->clip },
+        { "scale_loss", o->scale_loss },
+        { "first_scale", o->first_scale },
         { "scale_interval", o->scale_interval },
     };
     memcpy(s, all, sizeof all);
@@ -73,16 +93,20 @@ static hn_status write_settings(const hn_trainer *t, const char *path)
     return s;
 }
 
-static hn_status same_text(const json_t *o, const char *where, const char *key, uint64_t have, const char *what)
+static hn_status same_text(const json_t *o, const char *where, const char *key, uint64_t have,
+                           const char *what)
 {
     const char *text;
     char mine[17];
     hash_text(have, mine);
     HN_TRY(hn__json_string(o, where, key, &text));
-    return strcmp(text, mine) ? hn_fail(HN_ERR_ARG, "%s: the run was made with another %s", where, what) : HN_OK;
+    return strcmp(text, mine)
+               ? hn_fail(HN_ERR_ARG, "%s: the run was made with another %s", where, what)
+               : HN_OK;
 }
 
-static hn_status read_settings(const hn_trainer *t, const json_t *o, const char *where, int64_t *step)
+static hn_status read_settings(const hn_trainer *t, const json_t *o, const char *where,
+                               int64_t *step)
 {
     setting list[N_SETTINGS];
     const int n = list_settings(t, list);
@@ -94,8 +118,8 @@ static hn_status read_settings(const hn_trainer *t, const json_t *o, const char 
         double x;
         HN_TRY(hn__json_real(o, where, list[i].name, &x));
         if (x != list[i].value)
-            return hn_fail(HN_ERR_ARG, "%s: the run was made with %s %g, not %g", where, list[i].name, x,
-                           list[i].value);
+            return hn_fail(HN_ERR_ARG, "%s: the run was made with %s %g, not %g", where,
+                           list[i].name, x, list[i].value);
     }
     return HN_OK;
 }
@@ -115,7 +139,8 @@ static hn_status put_tensor(hn_weights *w, const hn_weight_info *i, hn_tensor_wr
     return s;
 }
 
-static hn_status write_listed(hn_weights *w, bool model, const hn_tensor *list, int64_t n, const char *path)
+static hn_status write_listed(hn_weights *w, bool model, const hn_tensor *list, int64_t n,
+                              const char *path)
 {
     const hn_metadata meta = { "format", "pt" }; // what readers of Hugging Face's files look for
     hn_tensor_writer *out;
@@ -143,7 +168,8 @@ static hn_status write_tensors(hn_weights *w, bool model, const char *path)
         const hn_weight_info info = hn_weights_info(w, i);
         if (of_model(&info) != model)
             continue;
-        list[n] = (hn_tensor){ .name = info.name, .dtype = info.type.dtype, .rank = info.type.rank };
+        list[n] =
+            (hn_tensor){ .name = info.name, .dtype = info.type.dtype, .rank = info.type.rank };
         memcpy(list[n++].dim, info.type.dim, sizeof info.type.dim);
     }
     const hn_status s = write_listed(w, model, list, n, path);
@@ -167,7 +193,8 @@ static hn_status read_tensors(hn_weights *w, bool model, const char *path)
         if (s == HN_OK)
             s = hn_tensor_type(t, &type);
         if (s == HN_OK && !hn__type_equal(&type, &info.type))
-            s = hn_fail(HN_ERR_FORMAT, "file '%s': tensor '%s' has another type than the model's", path, info.name);
+            s = hn_fail(HN_ERR_FORMAT, "file '%s': tensor '%s' has another type than the model's",
+                        path, info.name);
         if (s == HN_OK)
             s = hn_weights_write(w, info.name, t->data, t->n_bytes);
     }

@@ -4,10 +4,12 @@
 #include <math.h>
 
 // Mean over the targets that are not masked (here: all).
-static hn_val mean_loss(hn_graph *g, const hn_train_params *p, hn_val ids, hn_val targets, hn_val key)
+static hn_val mean_loss(hn_graph *g, const hn_train_params *p, hn_val ids, hn_val targets,
+                        hn_val key)
 {
     const hn_lm_build build = { .dropout_key = p->model.dropout > 0 ? key : (hn_val){ 0 } };
-    return hn_mean_all(g, hn_lm_loss(g, &p->model, hn_lm_hidden(g, &p->model, ids, &build), targets));
+    return hn_mean_all(g,
+                       hn_lm_loss(g, &p->model, hn_lm_hidden(g, &p->model, ids, &build), targets));
 }
 
 static hn_status build(hn_trainer *t, hn_graph *g)
@@ -51,16 +53,20 @@ static hn_status check(const hn_train_params *p, const int32_t tokens[], int64_t
 {
     HN_TRY(hn_lm_config_check(&p->model));
     if (p->batch < 1 || p->length < 1 || p->length > p->model.context)
-        return hn_fail(HN_ERR_ARG, "batch %" PRId64 " must be > 0, length %" PRId64 " in [1, %" PRId64 "]", p->batch,
-                       p->length, p->model.context);
+        return hn_fail(HN_ERR_ARG,
+                       "batch %" PRId64 " must be > 0, length %" PRId64 " in [1, %" PRId64 "]",
+                       p->batch, p->length, p->model.context);
     if (p->steps < 1 || p->warmup < 0 || !(p->lr > 0) || !(p->lr_end >= 0))
-        return hn_fail(HN_ERR_ARG, "steps %" PRId64 ", warm-up %" PRId64 ", rates %g to %g", p->steps, p->warmup,
-                       p->lr, p->lr_end);
+        return hn_fail(HN_ERR_ARG, "steps %" PRId64 ", warm-up %" PRId64 ", rates %g to %g",
+                       p->steps, p->warmup, p->lr, p->lr_end);
     if (n < p->length + 1)
-        return hn_fail(HN_ERR_ARG, "%" PRId64 " tokens of training text; a span takes %" PRId64, n, p->length + 1);
+        return hn_fail(HN_ERR_ARG, "%" PRId64 " tokens of training text; a span takes %" PRId64, n,
+                       p->length + 1);
     for (int64_t i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= p->model.vocab)
-            return hn_fail(HN_ERR_ARG, "token %d at %" PRId64 " of the training text is not in [0, %" PRId64 ")",
+            return hn_fail(HN_ERR_ARG,
+                           "token %d at %" PRId64 " of the training text is not in [0, %" PRId64
+                           ")",
                            tokens[i], i, p->model.vocab);
     return HN_OK;
 }
@@ -87,8 +93,8 @@ static hn_status make(hn_trainer *t, hn_device *d)
     return s;
 }
 
-hn_status hn_trainer_create(hn_device *d, const hn_train_params *p, const int32_t tokens[], int64_t n,
-                            hn_trainer **out)
+hn_status hn_trainer_create(hn_device *d, const hn_train_params *p, const int32_t tokens[],
+                            int64_t n, hn_trainer **out)
 {
     *out = NULL;
     HN_TRY(check(p, tokens, n));

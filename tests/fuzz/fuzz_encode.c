@@ -10,12 +10,13 @@
 static hn_tokenizer *tokenizer(void)
 {
     static hn_tokenizer *t;
-    static const char text[] = "the cat and the hat and the bat  12 12 \n\n \xc3\xa9t\xc3\xa9 \xc3\xa9t\xc3\xa9";
+    static const char text[] =
+        "the cat and the hat and the bat  12 12 \n\n \xc3\xa9t\xc3\xa9 \xc3\xa9t\xc3\xa9";
     static const char *const special[] = { "<s>", "the cat" };
     if (!t)
         FUZZ_CHECK(hn_tokenizer_train(text, sizeof text - 1,
-                                      &(hn_tokenizer_params){ .vocab_size = 300, .special = special,
-                                                              .n_special = 2 },
+                                      &(hn_tokenizer_params){
+                                          .vocab_size = 300, .special = special, .n_special = 2 },
                                       &t) == HN_OK);
     return t;
 }

@@ -52,7 +52,9 @@ static hn_status make_all(hn__case *c, hn_device *dev, const hn__launch *l, buff
 static hn_status make_cmd(hn_device *dev, const hn__dispatch *d, const buffers *b,
                           const hn__shader *planted, hn__cmd *cmd)
 {
-    hn__kernel_desc desc = { .n_spec = d->n_spec, .n_bind = d->n_bind, .push_bytes = d->push_bytes };
+    hn__kernel_desc desc = { .n_spec = d->n_spec,
+                             .n_bind = d->n_bind,
+                             .push_bytes = d->push_bytes };
     const hn__shader *shader = planted;
 
     if (!planted)

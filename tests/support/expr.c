@@ -31,9 +31,13 @@ static void draw_space(test_expr *t, hn_rng *rng)
 
 static void draw_elements(hn_rng *rng, hn_dtype type, double *x, int64_t n)
 {
-    const double lo = type == HN_U8 ? 0 : type == HN_I32 ? -9 : -2, hi = hn__is_float(type) ? 2 : 9;
+    const double lo = type == HN_U8    ? 0
+                      : type == HN_I32 ? -9
+                                       : -2,
+                 hi = hn__is_float(type) ? 2 : 9;
     for (int64_t i = 0; i < n; i++)
-        x[i] = hn__is_float(type) ? hn__rng_range(rng, lo, hi) : lo + (double)hn__rng_below(rng, (int64_t)(hi - lo) + 1);
+        x[i] = hn__is_float(type) ? hn__rng_range(rng, lo, hi)
+                                  : lo + (double)hn__rng_below(rng, (int64_t)(hi - lo) + 1);
 }
 
 // A tensor of some of the space's dimensions, or (strides in another order) a transposed one.
@@ -80,8 +84,8 @@ static hn_dtype type_of(const test_expr *t, int v)
 static bool jumps(const hn__op *op, hn_dtype to)
 {
     const int id = op->id;
-    return id == HN__OP_eq || id == HN__OP_ne || id == HN__OP_lt || id == HN__OP_le || id == HN__OP_floor ||
-           (id == HN__OP_cast && to != HN_F32);
+    return id == HN__OP_eq || id == HN__OP_ne || id == HN__OP_lt || id == HN__OP_le ||
+           id == HN__OP_floor || (id == HN__OP_cast && to != HN_F32);
 }
 
 static bool steep(const test_expr *t, const hn__op *op, const int arg[])
@@ -123,8 +127,9 @@ static bool types_fit(test_expr *t, hn_rng *rng, hn__expr_insn *in, hn__pw_attr 
         in->pw.in[i] = hn__is_float(type) ? HN_F32 : type;
         n.in[n.n_in++] = (hn_type){ in->pw.in[i], 1, { t->n } };
     }
-    *a = (hn__pw_attr){ { (float)hn__rng_range(rng, -1.5, 0), (float)hn__rng_range(rng, 0.1, 1.5) },
-                        { (hn_dtype)(1 + hn__rng_below(rng, 5)), 1, { t->n } } };
+    *a =
+        (hn__pw_attr){ { (float)hn__rng_range(rng, -1.5, 0), (float)hn__rng_range(rng, 0.1, 1.5) },
+                       { (hn_dtype)(1 + hn__rng_below(rng, 5)), 1, { t->n } } };
     if (in->op->fn->infer(&n))
         return false;
     in->pw.out = n.out[0].dtype;
@@ -161,9 +166,12 @@ static bool add_insn(test_expr *t, hn_rng *rng)
 
 static void reduce(test_expr *t, const double *x, double *y)
 {
-    static const int ops[] = { 0, HN__OP_reduce_sum, HN__OP_reduce_mean, HN__OP_reduce_max, HN__OP_reduce_min };
+    static const int ops[] = { 0, HN__OP_reduce_sum, HN__OP_reduce_mean, HN__OP_reduce_max,
+                               HN__OP_reduce_min };
     const hn__expr *e = &t->e;
-    hn__inst n = { .op = &hn__ops[ops[e->reduce]], .n_in = 1, .n_out = 1, .attr = (void *)&e->axis };
+    hn__inst n = {
+        .op = &hn__ops[ops[e->reduce]], .n_in = 1, .n_out = 1, .attr = (void *)&e->axis
+    };
     double *const out[] = { y };
 
     n.in[0] = n.out[0] = (hn_type){ .dtype = HN_F32, .rank = e->rank };
@@ -242,7 +250,9 @@ void test_expr_destroy(test_expr *t)
 
 int64_t test_expr_bad(const test_expr *t, int o, const double *got)
 {
-    static const double tol[HN_DTYPE_COUNT] = { [HN_F32] = 1e-4, [HN_F16] = 1.2e-3, [HN_BF16] = 1e-2 };
+    static const double tol[HN_DTYPE_COUNT] = {
+        [HN_F32] = 1e-4, [HN_F16] = 1.2e-3, [HN_BF16] = 1e-2
+    };
     const hn__expr_out *out = &t->e.out[o];
     const double *want = t->want[o];
     const int64_t n = t->n_io[t->e.n_in + o];
@@ -254,7 +264,8 @@ int64_t test_expr_bad(const test_expr *t, int o, const double *got)
         scale += t->value[out->value][i] * t->value[out->value][i];
     scale = sqrt(sq / (double)n) + sqrt(scale / (double)n);
     for (int64_t i = 0; i < n; i++)
-        if (got[i] != want[i] && !(fabs(got[i] - want[i]) <= tol[out->type] * (fabs(want[i]) + scale + 1e-3)))
+        if (got[i] != want[i] &&
+            !(fabs(got[i] - want[i]) <= tol[out->type] * (fabs(want[i]) + scale + 1e-3)))
             return i;
     return -1;
 }
@@ -274,7 +285,8 @@ void test_expr_print(const test_expr *t)
         print_message("\n");
     }
     for (int k = 0; k < e->n_insn; k++) {
-        print_message("  %%%d: %s %s", e->n_in + k, hn_dtype_name(e->insn[k].pw.out), e->insn[k].op->name);
+        print_message("  %%%d: %s %s", e->n_in + k, hn_dtype_name(e->insn[k].pw.out),
+                      e->insn[k].op->name);
         for (int i = 0; i < 3 && e->insn[k].arg[i] >= 0; i++)
             print_message(" %%%d", e->insn[k].arg[i]);
         print_message("\n");

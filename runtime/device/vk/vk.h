@@ -99,8 +99,8 @@ typedef enum hn__vk_use {
 
 // The memory type among `types` that serves a use best, or -1.
 int hn__vk_mem_pick(const hn__vk *d, uint32_t types, hn__vk_use use);
-// The size of the largest device-local heap, and whether the host can map about all of it: a window
-// of 256 MiB into a card's memory does not count.
+// The size of the largest device-local heap, and whether the host can map about all of it: a
+// window of 256 MiB into a card's memory does not count.
 bool hn__vk_mem_mappable(const VkPhysicalDeviceMemoryProperties *m, int64_t *out_largest);
 // NOMEM with bytes wanted and left.
 hn_status hn__vk_mem_alloc(hn__vk *d, const VkMemoryRequirements *r, hn__vk_use use,
