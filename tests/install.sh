@@ -49,7 +49,7 @@ find_package(Vulkan REQUIRED)
 add_executable(embed $source/examples/embed.c)
 target_link_libraries(embed PRIVATE Hornito::hornito Vulkan::Vulkan)
 END
-    { cmake -S "$at/app-$1" -B "$at/app-$1/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" &&
+    { cmake -G Ninja -S "$at/app-$1" -B "$at/app-$1/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" &&
         cmake --build "$at/app-$1/build"; } >"$at/log" 2>&1 || fail "$1: CMake package: $(tail -20 "$at/log")"
     run "$1, CMake" "$at/app-$1/build/embed"
 }

@@ -56,6 +56,8 @@ hn_device_params test_device_params(void)
     const char *spec = getenv("HN_TEST_DEVICE"), *mask = getenv("HN_TEST_MASK");
     hn_device_params p = { .spec = spec ? spec : "vulkan", .phone = getenv("HN_TEST_PHONE") };
     p.mask = mask ? mask_of(mask) : 0;
+    if (getenv("HN_TEST_UNCUT"))
+        p.submit_ms = 1e9;
     p.validation = strncmp(p.spec, "vulkan", 6) == 0 && !getenv("HN_TEST_PLAIN");
     return p;
 }

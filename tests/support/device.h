@@ -3,6 +3,7 @@
 //   HN_TEST_DRIVER   words that the driver's name must hold, so that a row is what it says
 //   HN_TEST_MASK     features to mask, such as "host_visible,timestamps"
 //   HN_TEST_PHONE    set: imitate a phone
+//   HN_TEST_UNCUT    set: no command is cut into several submissions
 //   HN_TEST_PLAIN    set: without the validation layer
 #ifndef HN_TESTS_DEVICE_H
 #define HN_TESTS_DEVICE_H
