@@ -134,7 +134,8 @@ static void check_oracle(hn_lm_family family, const char *file)
     run r;
     double worst = 0;
 
-    snprintf(path, sizeof path, "%s/%s", HN_TEST_DATA, file);
+    const char *moved = getenv("HN_TEST_DATA"); // where the tests were carried to another machine
+    snprintf(path, sizeof path, "%s/%s", moved ? moved : HN_TEST_DATA, file);
     CHECK_OK(hn__json_load(path, 1 << 20, &o));
     const json_t *want = json_object_get(o, "losses");
     CHECK(json_array_size(want) == STEPS, "%s has %zu losses", path, json_array_size(want));
