@@ -54,7 +54,8 @@ static char *in_root(const char *name)
     return p;
 }
 
-// What is left to do of the run in `dir`, saving after every step; the last loss goes to *loss.
+// What is left to do of the run in `dir`, saving after every step; then one step more, which is not
+// saved and whose loss goes to *loss: a run that was killed after its last save has it too.
 static hn_status train(const char *dir, hn_device *d, float *loss)
 {
     const hn_train_params p = params();
@@ -73,6 +74,8 @@ static hn_status train(const char *dir, hn_device *d, float *loss)
         if (s == HN_OK)
             s = hn_trainer_save(t, dir, NULL);
     }
+    if (s == HN_OK)
+        s = hn_trainer_step(t, &r);
     *loss = (float)r.loss;
     hn_trainer_destroy(&t);
     hn__free(latest);
