@@ -50,7 +50,8 @@ static void put(hn__spv *b, list *l, int n, const uint32_t word[])
         b->failed = true;
         return;
     }
-    memcpy(l->word + l->n, word, sizeof *word * (size_t)n);
+    if (n)
+        memcpy(l->word + l->n, word, sizeof *word * (size_t)n);
     l->n += n;
 }
 
@@ -82,7 +83,7 @@ static uint32_t find(const list *l, SpvOp op, uint32_t type, int n, const uint32
     for (int64_t at = 0; at < l->n; at += l->word[at] >> SpvWordCountShift) {
         const uint32_t *w = l->word + at;
         if (w[0] == first && (!type || w[1] == type) &&
-            !memcmp(w + skip, arg, sizeof *arg * (size_t)n))
+            (!n || !memcmp(w + skip, arg, sizeof *arg * (size_t)n)))
             return w[skip - 1];
     }
     return 0;
@@ -91,6 +92,8 @@ static uint32_t find(const list *l, SpvOp op, uint32_t type, int n, const uint32
 uint32_t hn__spv_global(hn__spv *b, SpvOp op, uint32_t type, bool once, int n,
                         const uint32_t arg[])
 {
+    if (b->failed) // the last instruction may be half there
+        return 0;
     uint32_t id = once ? find(&b->globals, op, type, n, arg) : 0;
     if (!id) {
         id = hn__spv_id(b);

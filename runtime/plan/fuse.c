@@ -197,7 +197,7 @@ static bool can_reduce(const fuser *f, int node, const group *joined, const hn_t
 static hn_status visit_reduce(fuser *f, int node)
 {
     const hn_type *shape = &f->g->values[f->g->nodes[node].in[0]].type;
-    group joined, *a;
+    group joined, *a = NULL;
 
     if (!f->p->params.no_fuse && try_join(f, node, shape, &joined) &&
         can_reduce(f, node, &joined, shape))
