@@ -46,6 +46,7 @@ static const options defaults = {
 // The run: what the command holds while it trains.
 typedef struct session {
     const options *o;
+    char *from; // of a run that goes on: the folder of its newest good checkpoint
     hn_device *dev;
     lm_data data;
     hn_train_params params;
@@ -58,22 +59,23 @@ typedef struct session {
 
 // ---- text and tokens -----------------------------------------------------------------------
 
+// Finding the newest good checkpoint reads all of it, so it is done once.
+static hn_status find_checkpoint(session *s)
+{
+    int64_t step;
+    return s->o->resume ? hn__checkpoint_latest(s->o->out, &s->from, &step) : HN_OK;
+}
+
 // A run that goes on has its tokenizer in the checkpoint.
 static hn_status read_data(session *s, const char **files, int n)
 {
     lm_data_options o = { s->o->tokenizer, s->o->vocab };
-    char *folder = NULL;
-    int64_t step;
 
-    if (s->o->resume) {
-        HN_TRY(hn__checkpoint_latest(s->o->out, &folder, &step));
-        o.tokenizer = folder;
-    } else if (!o.tokenizer && n == 1 && hn__is_dir(files[0])) {
+    if (s->from)
+        o.tokenizer = s->from;
+    else if (!o.tokenizer && n == 1 && hn__is_dir(files[0]))
         o.tokenizer = files[0]; // shards with their tokenizer, as lm tokenize writes them
-    }
-    const hn_status st = lm_data_read(files, n, &o, &s->data);
-    hn__free(folder);
-    return st;
+    return lm_data_read(files, n, &o, &s->data);
 }
 
 // ---- settings ------------------------------------------------------------------------------
@@ -166,13 +168,9 @@ static hn_status fit_steps(session *s)
 // A run that goes on takes the number of steps (which --minutes made) from where it began.
 static hn_status steps_of_run(session *s)
 {
-    char *folder, *path;
-    int64_t step, steps;
     double n, warmup;
     json_t *o = NULL;
-    HN_TRY(hn__checkpoint_latest(s->o->out, &folder, &step));
-    path = hn__path_join(folder, "trainer.json");
-    hn__free(folder);
+    char *path = hn__path_join(s->from, "trainer.json");
     if (!path)
         return hn__nomem(64);
     hn_status st = hn__json_load(path, 1 << 20, &o);
@@ -181,8 +179,7 @@ static hn_status steps_of_run(session *s)
     if (st == HN_OK)
         st = hn__json_real(o, path, "warmup", &warmup);
     if (st == HN_OK) {
-        steps = (int64_t)n;
-        s->params.steps = steps;
+        s->params.steps = (int64_t)n;
         s->params.warmup = (int64_t)warmup;
     }
     json_decref(o);
@@ -413,6 +410,8 @@ static int run(const options *o, const char **files, int n_files)
         return app_usage("no text: name text files, or a folder of token shards");
     hn_status st = check_folder(o);
     if (st == HN_OK)
+        st = find_checkpoint(&s);
+    if (st == HN_OK)
         st = read_data(&s, files, n_files);
     if (st == HN_OK)
         st = app_open_device(&o->dev, &s.dev);
@@ -426,6 +425,7 @@ static int run(const options *o, const char **files, int n_files)
     hn_trainer_destroy(&s.trainer);
     lm_data_free(&s.data);
     hn__free(s.loss);
+    hn__free(s.from);
     return app_close_device(&s.dev, rc);
 }
 

@@ -1,6 +1,8 @@
 // rms_norm: scale each row to unit root mean square, then by a learned weight.
 #include "ops/table.h"
 
+#include "ops/rows.h"
+
 #include <math.h>
 
 typedef struct attr {
@@ -59,17 +61,8 @@ HN__HOT static void rows(void *ctx, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t r = begin; r < end; r++) {
         const float *x = j->x + r * cols;
-        float lane[16] = { 0 }, sum = 0;
-        int64_t c = 0;
-        for (; c + 16 <= cols; c += 16)
-            for (int l = 0; l < 16; l++)
-                lane[l] += x[c + l] * x[c + l];
-        for (; c < cols; c++)
-            sum += x[c] * x[c];
-        for (int l = 0; l < 16; l++)
-            sum += lane[l];
-        const float s = 1 / sqrtf(sum / (float)cols + j->eps);
-        for (c = 0; c < cols; c++)
+        const float s = 1 / sqrtf(hn__row_dot(x, x, cols) / (float)cols + j->eps);
+        for (int64_t c = 0; c < cols; c++)
             j->y[r * cols + c] = j->w[c] * x[c] * s;
     }
 }
