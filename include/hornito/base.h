@@ -36,17 +36,31 @@ HN_API const char *hn_status_name(hn_status s);
 HN_API const char *hn_error_text(void);
 
 // Element types. 16-bit types are storage: arithmetic is in f32. Bytes are little-endian.
+//
+// The types from HN_Q8_0 on are quantised: GGUF's blocks of 32 or 256 elements that share scales,
+// each in the layout that such files have (ggml's block_q8_0 and so on). They are storage too. A
+// row of such a tensor is a whole number of blocks.
 typedef enum hn_dtype {
     HN_F32 = 1,
     HN_F16,
     HN_BF16,
     HN_I32,
     HN_U8,
+    HN_Q8_0, // x = d q, 8 bits; blocks of 32
+    HN_Q4_0, // x = d (q - 8)
+    HN_Q4_1, // x = d q + m
+    HN_Q5_0, // x = d (q - 16)
+    HN_Q5_1, // x = d q + m
+    HN_Q4_K, // x = d s q - dmin m; blocks of 256, of which each 32 have s and m
+    HN_Q5_K,
+    HN_Q6_K, // x = d s (q - 32); each 16 have s
     HN_DTYPE_COUNT,
 } hn_dtype;
 
-// Bytes of one element; 0 for a value that is no hn_dtype.
+// Bytes of one element, or of one block of a quantised type; 0 for a value that is no hn_dtype.
 HN_API int hn_dtype_size(hn_dtype t);
+// Elements of one block: 32 or 256 for quantised types, otherwise 1.
+HN_API int hn_dtype_block(hn_dtype t);
 // "f32", "f16", ...; "?" for a value that is no hn_dtype.
 HN_API const char *hn_dtype_name(hn_dtype t);
 

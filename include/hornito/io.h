@@ -25,6 +25,10 @@ typedef struct hn_tensor {
     int64_t dim[HN_FILE_RANK]; // slowest first; a file may hold zeros
     const void *data;          // little-endian, row-major, of any alignment
     int64_t n_bytes;
+    // 0, or how many attention heads the rows make up whose rotary pairs stand side by side (rows
+    // 2i and 2i + 1 of a head), as GGUF has them; hn_tensor_read gives them as split halves (rows
+    // i and i + D / 2), as Hugging Face has them.
+    int64_t paired_heads;
 } hn_tensor;
 
 // A pair of strings that a file carries beside its tensors.
@@ -75,6 +79,32 @@ HN_API void hn_tensor_writer_destroy(hn_tensor_writer **w);
 // The whole file from memory: data and n_bytes of each are used too.
 HN_API hn_status hn_tensors_write(const char *path, const hn_tensor list[], int64_t n,
                                   const hn_metadata meta[], int64_t n_meta);
+
+// ---- pretrained models ----------------------------------------------------------------------
+
+// A model as other tools publish it, opened from any of
+//   a Hugging Face folder: config.json with safetensors, one file or shards;
+//   a GGUF file (versions 2 and 3) of a language model;
+//   a CTranslate2 folder with model.bin (binary version 6) of a Whisper model;
+// and shown as if it were the first: a config.json, tensors under Hugging Face's names, a
+// tokenizer. Read-only once opened; nothing of the weights is read before it is asked for.
+typedef struct hn_pretrained hn_pretrained;
+
+// Errors: IO, FORMAT, UNSUPPORTED with file, place and reason; NOMEM. *out is then NULL.
+HN_API hn_status hn_pretrained_open(const char *path, hn_pretrained **out);
+// Closes the files and sets *p to NULL. *p may be NULL already.
+HN_API void hn_pretrained_close(hn_pretrained **p);
+// "safetensors", "gguf 3", "ctranslate2 6". All strings live as long as p.
+HN_API const char *hn_pretrained_format(const hn_pretrained *p);
+// config.json's model_type: "llama", "gpt2", "qwen2", "mistral", "whisper".
+HN_API const char *hn_pretrained_model_type(const hn_pretrained *p);
+// The licence as the files name it; NULL where they do not.
+HN_API const char *hn_pretrained_license(const hn_pretrained *p);
+// The chat template's text (Jinja); NULL where there is none.
+HN_API const char *hn_pretrained_chat_template(const hn_pretrained *p);
+// Tensors under Hugging Face's names, and under the file's own. Owned by p.
+HN_API const hn_tensors *hn_pretrained_tensors(const hn_pretrained *p);
+HN_API const hn_tensors *hn_pretrained_file_tensors(const hn_pretrained *p);
 
 // ---- tokenizers -----------------------------------------------------------------------------
 

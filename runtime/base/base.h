@@ -79,6 +79,11 @@ static inline bool hn__is_float(hn_dtype t)
 {
     return t == HN_F32 || t == HN_F16 || t == HN_BF16;
 }
+// Storage in blocks that share scales: HN_Q8_0 and those after it.
+static inline bool hn__is_quantised(hn_dtype t)
+{
+    return t >= HN_Q8_0 && t < HN_DTYPE_COUNT;
+}
 bool hn__type_equal(const hn_type *a, const hn_type *b);
 // True where both have the same dimensions; element types may differ.
 bool hn__shape_equal(const hn_type *a, const hn_type *b);
@@ -99,10 +104,17 @@ float hn__f16_to_f32(uint16_t h);
 uint16_t hn__f32_to_bf16(float x);
 float hn__bf16_to_f32(uint16_t h);
 // n elements of type `t` at src as doubles or floats, and back. Integers saturate; NaN gives 0.
+// Of a quantised type n is a number of whole blocks; to Q8_0, Q4_0 and Q4_1 numbers are rounded as
+// ggml's reference does it, and nothing is written to the other quantised types
+// (hn__can_quantise).
 void hn__to_f64(hn_dtype t, const void *src, double *dst, int64_t n);
 void hn__from_f64(hn_dtype t, const double *src, void *dst, int64_t n);
 void hn__to_f32(hn_dtype t, const void *src, float *dst, int64_t n);
 void hn__from_f32(hn_dtype t, const float *src, void *dst, int64_t n);
+static inline bool hn__can_quantise(hn_dtype t)
+{
+    return t == HN_Q8_0 || t == HN_Q4_0 || t == HN_Q4_1;
+}
 
 // ---- random numbers ------------------------------------------------------------------------
 

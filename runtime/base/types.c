@@ -7,15 +7,25 @@
 
 static const struct {
     const char *name;
-    int size;
+    int size, block;
 } dtypes[HN_DTYPE_COUNT] = {
-    [HN_F32] = { "f32", 4 }, [HN_F16] = { "f16", 2 }, [HN_BF16] = { "bf16", 2 },
-    [HN_I32] = { "i32", 4 }, [HN_U8] = { "u8", 1 },
+    [HN_F32] = { "f32", 4, 1 },      [HN_F16] = { "f16", 2, 1 },
+    [HN_BF16] = { "bf16", 2, 1 },    [HN_I32] = { "i32", 4, 1 },
+    [HN_U8] = { "u8", 1, 1 },        [HN_Q8_0] = { "q8_0", 34, 32 },
+    [HN_Q4_0] = { "q4_0", 18, 32 },  [HN_Q4_1] = { "q4_1", 20, 32 },
+    [HN_Q5_0] = { "q5_0", 22, 32 },  [HN_Q5_1] = { "q5_1", 24, 32 },
+    [HN_Q4_K] = { "q4_k", 144, 256 }, [HN_Q5_K] = { "q5_k", 176, 256 },
+    [HN_Q6_K] = { "q6_k", 210, 256 },
 };
 
 int hn_dtype_size(hn_dtype t)
 {
     return t > 0 && t < HN_DTYPE_COUNT ? dtypes[t].size : 0;
+}
+
+int hn_dtype_block(hn_dtype t)
+{
+    return t > 0 && t < HN_DTYPE_COUNT ? dtypes[t].block : 1;
 }
 
 const char *hn_dtype_name(hn_dtype t)
@@ -33,7 +43,7 @@ int64_t hn_type_numel(const hn_type *t)
 
 int64_t hn_type_bytes(const hn_type *t)
 {
-    return hn_type_numel(t) * hn_dtype_size(t->dtype);
+    return hn_type_numel(t) / hn_dtype_block(t->dtype) * hn_dtype_size(t->dtype);
 }
 
 int64_t hn__cols(const hn_type *t)
@@ -67,6 +77,9 @@ hn_status hn__type_check(const hn_type *t)
     for (int64_t i = 0, n = 1; i < t->rank; n *= t->dim[i++])
         if (t->dim[i] < 1 || t->dim[i] > most / n)
             return hn_fail(HN_ERR_SHAPE, "dimension %d is %" PRId64, (int)i, t->dim[i]);
+    if (hn__cols(t) % hn_dtype_block(t->dtype))
+        return hn_fail(HN_ERR_SHAPE, "rows of %" PRId64 " are no whole blocks of %s, which has %d",
+                       hn__cols(t), hn_dtype_name(t->dtype), hn_dtype_block(t->dtype));
     return HN_OK;
 }
 
@@ -159,7 +172,7 @@ static double saturate(double x, double lo, double hi)
     case HN_BF16: LOOP(uint16_t, (real)of_bf16(s[i]));                                    \
     case HN_I32: LOOP(int32_t, (real)s[i]);                                                       \
     case HN_U8: LOOP(uint8_t, (real)s[i]);                                                        \
-    case HN_DTYPE_COUNT: break;                                                                   \
+    default: break;                                                                               \
     }
 #define LOOP(type, value)                                                                         \
     for (const type *s = src, *end = s + n; s < end; s += n)                                      \
@@ -190,7 +203,7 @@ HN__HOT void hn__to_f32(hn_dtype t, const void *src, float *dst, int64_t n)
     case HN_BF16: LOOP(uint16_t, bf16_of((float)src[i]));                                 \
     case HN_I32: LOOP(int32_t, (int32_t)saturate((double)src[i], INT32_MIN, INT32_MAX));          \
     case HN_U8: LOOP(uint8_t, (uint8_t)saturate((double)src[i], 0, 255));                         \
-    case HN_DTYPE_COUNT: break;                                                                   \
+    default: break;                                                                               \
     }
 
 void hn__from_f64(hn_dtype t, const double *src, void *dst, int64_t n)

@@ -208,6 +208,6 @@ void hn__tile_cast(const hn__pw *p, int64_t n, void *y, const void *const x[])
     case HN_BF16: from_float ? f32_to_bf16(n, y, x[0]) : i32_to_bf16(n, y, x[0]); break;
     case HN_I32: from_float ? f32_to_i32(n, y, x[0]) : i32_to_i32(n, y, x[0]); break;
     case HN_U8: from_float ? f32_to_u8(n, y, x[0]) : i32_to_u8(n, y, x[0]); break;
-    case HN_DTYPE_COUNT: break;
+    default: break;
     }
 }
