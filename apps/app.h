@@ -98,6 +98,15 @@ int app_close_device(hn_device **d, int rc);
 // where there is none or it cannot be made. Freed by hn__free.
 char *app_cache_dir(const app_device_options *o);
 
+// ---- models --------------------------------------------------------------------------------
+
+// What --model names: a path, or else a model of this name that tools/get-models has put into
+// $HORNITO_MODELS, or ${XDG_CACHE_HOME:-~/.cache}/hornito/models: its folder, or the GGUF file
+// that is all there is in it. A path always wins, and what is neither comes back as it is.
+// *out is freed by hn__free. Errors: IO (a known name that is not there yet; the text says how to
+// fetch it), NOMEM.
+hn_status app_model_path(const char *name, char **out);
+
 // ---- saying --------------------------------------------------------------------------------
 
 // Each prints "hornito: <command>: <text>" as one line on stderr and returns an exit code.

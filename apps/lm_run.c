@@ -15,9 +15,15 @@
 static hn_status open_model(const char *path, const app_device_options *o, hn_device **dev,
                             hn_lm **m)
 {
+    char *found;
+
     *m = NULL;
-    HN_TRY(app_open_device(o, dev));
-    return hn_lm_open(*dev, path, m);
+    HN_TRY(app_model_path(path, &found));
+    hn_status s = app_open_device(o, dev);
+    if (s == HN_OK)
+        s = hn_lm_open(*dev, found, m);
+    hn__free(found);
+    return s;
 }
 
 // ---- generate ------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 add_test(NAME includes COMMAND ${CMAKE_SOURCE_DIR}/tools/check_includes ${CMAKE_SOURCE_DIR})
 add_test(NAME rules COMMAND ${CMAKE_SOURCE_DIR}/tools/check_rules ${CMAKE_SOURCE_DIR})
 add_test(NAME headers COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/headers.sh ${CMAKE_C_COMPILER})
+add_test(NAME get-models COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/test_get_models.sh ${CMAKE_SOURCE_DIR})
+set_tests_properties(get-models PROPERTIES SKIP_RETURN_CODE 77)
 
 # The installed package, static and shared, and the example built on it.
 if(NOT HORNITO_SANITIZE AND EXISTS ${HORNITO_LAVAPIPE_ICD})

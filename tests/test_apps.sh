@@ -11,7 +11,7 @@ mkdir "$folder/bin" && ln -s "$(realpath "$hornito")" "$folder/bin/hornito"
 PATH=$folder/bin:$PATH
 HOME=$folder
 export PATH HOME
-unset XDG_CACHE_HOME
+unset XDG_CACHE_HOME HORNITO_MODELS
 cd "$folder" || exit 1
 
 failed() {
@@ -68,6 +68,8 @@ usage() {
         echo $n_failed >failed_in_loop
     done
     n_failed=$(cat failed_in_loop)
+    expect 1 "tools/get-models smollm2-135m" lm generate --model smollm2-135m --prompt x
+    expect 1 "nowhere" lm generate --model nowhere --prompt x
     hornito --help >/dev/full 2>err && failed "a full disk was not noticed"
 }
 

