@@ -1,9 +1,8 @@
 // Element types, tensor types, and conversion between number formats.
-#include "base/base.h"
+#include "base/formats.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 static const struct {
     const char *name;
@@ -93,70 +92,24 @@ const char *hn__type_text(const hn_type *t, char *buf, size_t n)
     return buf;
 }
 
-HN__INLINE uint32_t bits_of(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-HN__INLINE float of_bits(uint32_t u)
-{
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
-// The four conversions have no branches, so that loops over them become vector code.
-HN__INLINE uint16_t f16_of(float x)
-{
-    const uint32_t u = bits_of(x), sign = u >> 16 & 0x8000, mag = u & 0x7fffffff;
-    const uint32_t normal = (mag - 0x38000000 + 0xfff + (mag >> 13 & 1)) >> 13;
-    const uint32_t small = bits_of(of_bits(mag) + 0.5f) - 0x3f000000; // the addition rounds
-    uint32_t r = mag < 0x38800000 ? small : normal;
-    r = mag >= 0x477ff000 ? 0x7c00 : r; // rounds above the largest finite value
-    r = mag > 0x7f800000 ? 0x7e00 : r;  // NaN
-    return (uint16_t)(sign | r);
-}
-
-HN__INLINE float of_f16(uint16_t h)
-{
-    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31, man = h & 0x3ff;
-    const uint32_t normal = (exp + (exp == 31 ? 224 : 112)) << 23 | man << 13;
-    const uint32_t small = bits_of((float)(int32_t)man * 0x1p-24f);
-    return of_bits(sign | (exp ? normal : small));
-}
-
-HN__INLINE uint16_t bf16_of(float x)
-{
-    const uint32_t u = bits_of(x), nan = u >> 16 | 0x40,
-                   rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
-    return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
-}
-
-HN__INLINE float of_bf16(uint16_t h)
-{
-    return of_bits((uint32_t)h << 16);
-}
-
 uint16_t hn__f32_to_f16(float x)
 {
-    return f16_of(x);
+    return hn__f16_of(x);
 }
 
 float hn__f16_to_f32(uint16_t h)
 {
-    return of_f16(h);
+    return hn__of_f16(h);
 }
 
 uint16_t hn__f32_to_bf16(float x)
 {
-    return bf16_of(x);
+    return hn__bf16_of(x);
 }
 
 float hn__bf16_to_f32(uint16_t h)
 {
-    return of_bf16(h);
+    return hn__of_bf16(h);
 }
 
 static double saturate(double x, double lo, double hi)
@@ -168,8 +121,8 @@ static double saturate(double x, double lo, double hi)
 #define CONVERT(real)                                                                             \
     switch (t) {                                                                                  \
     case HN_F32: LOOP(float, (real)s[i]);                                                         \
-    case HN_F16: LOOP(uint16_t, (real)of_f16(s[i]));                                      \
-    case HN_BF16: LOOP(uint16_t, (real)of_bf16(s[i]));                                    \
+    case HN_F16: LOOP(uint16_t, (real)hn__of_f16(s[i]));                                          \
+    case HN_BF16: LOOP(uint16_t, (real)hn__of_bf16(s[i]));                                        \
     case HN_I32: LOOP(int32_t, (real)s[i]);                                                       \
     case HN_U8: LOOP(uint8_t, (real)s[i]);                                                        \
     default: break;                                                                               \
@@ -180,14 +133,33 @@ static double saturate(double x, double lo, double hi)
             dst[i] = value;                                                                       \
     break
 
+enum { PIECE = 1024 }; // elements that pass between blocks and f64 at a time: whole blocks
+
 void hn__to_f64(hn_dtype t, const void *src, double *dst, int64_t n)
 {
+    float x[PIECE];
+
+    for (int64_t at = 0; hn__is_quantised(t) && at < n; at += PIECE) {
+        const int64_t some = n - at < PIECE ? n - at : PIECE;
+        const hn_type before = { .dtype = t, .rank = 1, .dim = { at } };
+        hn__dequantise(t, (const char *)src + hn_type_bytes(&before), x, some);
+        for (int64_t i = 0; i < some; i++)
+            dst[at + i] = (double)x[i];
+    }
     CONVERT(double)
 }
 
-HN__HOT void hn__to_f32(hn_dtype t, const void *src, float *dst, int64_t n)
+static HN__HOT void plain_to_f32(hn_dtype t, const void *src, float *dst, int64_t n)
 {
     CONVERT(float)
+}
+
+void hn__to_f32(hn_dtype t, const void *src, float *dst, int64_t n)
+{
+    if (hn__is_quantised(t))
+        hn__dequantise(t, src, dst, n);
+    else
+        plain_to_f32(t, src, dst, n);
 }
 
 #undef LOOP
@@ -199,8 +171,8 @@ HN__HOT void hn__to_f32(hn_dtype t, const void *src, float *dst, int64_t n)
 #define UNCONVERT                                                                                 \
     switch (t) {                                                                                  \
     case HN_F32: LOOP(float, (float)src[i]);                                                      \
-    case HN_F16: LOOP(uint16_t, f16_of((float)src[i]));                                   \
-    case HN_BF16: LOOP(uint16_t, bf16_of((float)src[i]));                                 \
+    case HN_F16: LOOP(uint16_t, hn__f16_of((float)src[i]));                                       \
+    case HN_BF16: LOOP(uint16_t, hn__bf16_of((float)src[i]));                                     \
     case HN_I32: LOOP(int32_t, (int32_t)saturate((double)src[i], INT32_MIN, INT32_MAX));          \
     case HN_U8: LOOP(uint8_t, (uint8_t)saturate((double)src[i], 0, 255));                         \
     default: break;                                                                               \
@@ -208,10 +180,27 @@ HN__HOT void hn__to_f32(hn_dtype t, const void *src, float *dst, int64_t n)
 
 void hn__from_f64(hn_dtype t, const double *src, void *dst, int64_t n)
 {
+    float x[PIECE];
+
+    for (int64_t at = 0; hn__is_quantised(t) && at < n; at += PIECE) {
+        const int64_t some = n - at < PIECE ? n - at : PIECE;
+        const hn_type before = { .dtype = t, .rank = 1, .dim = { at } };
+        for (int64_t i = 0; i < some; i++)
+            x[i] = (float)src[at + i];
+        hn__quantise(t, x, (char *)dst + hn_type_bytes(&before), some);
+    }
     UNCONVERT
 }
 
-HN__HOT void hn__from_f32(hn_dtype t, const float *src, void *dst, int64_t n)
+static HN__HOT void plain_from_f32(hn_dtype t, const float *src, void *dst, int64_t n)
 {
     UNCONVERT
+}
+
+void hn__from_f32(hn_dtype t, const float *src, void *dst, int64_t n)
+{
+    if (hn__is_quantised(t))
+        hn__quantise(t, src, dst, n);
+    else
+        plain_from_f32(t, src, dst, n);
 }
