@@ -5,7 +5,9 @@ find_package(Threads REQUIRED)
 # These stand in hornito.pc and in the CMake package too.
 set(HORNITO_MODULES jansson>=2.14 libpcre2-8>=10.40
   libutf8proc>=2.6 # 2.8.0 says 2.6.0 of itself
-  libxxhash>=0.8)
+  libxxhash>=0.8
+  sndfile>=1.1 # the first with mp3
+  soxr>=0.1.3 zlib>=1.2)
 # OpenBLAS: without it the plain loops serve.
 pkg_check_modules(openblas QUIET IMPORTED_TARGET openblas)
 if(openblas_FOUND)

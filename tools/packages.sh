@@ -6,7 +6,7 @@ set -eu
 # A C compiler and what the library, the command and their shaders are built from.
 build='gcc libc6-dev cmake ninja-build pkg-config glslang-tools spirv-tools spirv-headers libvulkan-dev
     libvulkan-volk-dev libjansson-dev libpcre2-dev libutf8proc-dev libxxhash-dev libopenblas-dev
-    libpopt-dev libjs-chart.js'
+    libsndfile1-dev libsoxr-dev zlib1g-dev libpopt-dev libjs-chart.js'
 # Found at run time: the Vulkan loader, and drivers (lavapipe where there is no GPU).
 run='libvulkan1 mesa-vulkan-drivers'
 # tools/get-models fetches through pip.
