@@ -173,9 +173,8 @@ static void check_nomem(void **state)
 {
     (void)state;
     failing_allocations("audio", read_some,
-                        (void *)(uintptr_t)make_sine("nomem.flac",
-                                                     SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 44100, 2,
-                                                     0.2));
+                        (void *)(uintptr_t)make_sine(
+                            "nomem.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 44100, 2, 0.2));
 }
 
 int main(void)

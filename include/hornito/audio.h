@@ -16,10 +16,10 @@ extern "C" {
 typedef struct hn_audio hn_audio;
 
 typedef struct hn_audio_info {
-    int rate, channels;   // of the file
-    int64_t n_frames;     // samples of one channel in the file; -1: the file does not say
-    double seconds;       // -1: the file does not say
-    const char *format;   // "WAV (Microsoft)"; lives as long as the recording
+    int rate, channels; // of the file
+    int64_t n_frames;   // samples of one channel in the file; -1: the file does not say
+    double seconds;     // -1: the file does not say
+    const char *format; // "WAV (Microsoft)"; lives as long as the recording
 } hn_audio_info;
 
 // Opens a recording to be read at `rate` samples a second (1,000 to 768,000, as the file's own

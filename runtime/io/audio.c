@@ -21,12 +21,12 @@ struct hn_audio {
     soxr_t resampler; // NULL: the file has the rate asked for
     hn_audio_info info;
     char format[64];
-    float *block;     // [block_frames, channels] as read
-    float *mono;      // [block_frames]
+    float *block;                     // [block_frames, channels] as read
+    float *mono;                      // [block_frames]
     int64_t block_frames, at, n_mono; // mono[at .. n_mono) is yet to be given on
-    int64_t n_read;   // samples of one channel read so far
-    bool ended;       // the file gave its last sample
-    bool flushed;     // and the resampler too
+    int64_t n_read;                   // samples of one channel read so far
+    bool ended;                       // the file gave its last sample
+    bool flushed;                     // and the resampler too
 };
 
 static hn_status open_file(hn_audio *a)
@@ -137,8 +137,8 @@ static hn_status fill(hn_audio *a)
     const sf_count_t n = sf_readf_float(a->file, a->block, a->block_frames);
 
     if (sf_error(a->file))
-        return hn_fail(HN_ERR_FORMAT, "damaged after %.2f s: %s",
-                       (double)a->n_read / a->info.rate, sf_strerror(a->file));
+        return hn_fail(HN_ERR_FORMAT, "damaged after %.2f s: %s", (double)a->n_read / a->info.rate,
+                       sf_strerror(a->file));
     for (int64_t i = 0; i < n; i++) {
         float sum = 0;
         for (int c = 0; c < channels; c++)
