@@ -59,7 +59,7 @@ static void check_draw(hn_device *dev, hn_dtype t, uint64_t seed, check_result *
 static void check_op(hn_device *dev, const check_options *o, check_result *r)
 {
     for (int i = 0; i < o->seeds && !app_interrupted(); i++)
-        for (hn_dtype t = HN_F32; t <= HN_BF16; t++)
+        for (hn_dtype t = HN_F32; t < HN_DTYPE_COUNT; t++)
             if (r->op->tol[t] > 0)
                 check_draw(dev, t, (uint64_t)o->seed + (uint64_t)i, r);
 }
@@ -73,6 +73,9 @@ static void print_result(const check_result *r)
         else
             printf("  %19s", "-");
     printf("  %s\n", r->n_failed ? "FAILED" : "ok");
+    for (hn_dtype t = HN_Q8_0; t < HN_DTYPE_COUNT; t++)
+        if (r->op->tol[t] > 0)
+            printf("    %-16s  %8.2g /%8.2g\n", hn_dtype_name(t), r->worst[t], r->op->tol[t]);
     if (r->n_failed)
         printf("    %d of %d failed; %s\n", r->n_failed, r->n_draws, r->first);
 }
@@ -80,7 +83,7 @@ static void print_result(const check_result *r)
 static json_t *result_json(const check_result *r)
 {
     json_t *o = app_json_object(), *types = app_json_object();
-    for (hn_dtype t = HN_F32; t <= HN_BF16; t++) {
+    for (hn_dtype t = HN_F32; t < HN_DTYPE_COUNT; t++) {
         if (!(r->op->tol[t] > 0))
             continue;
         json_t *e = app_json_object();

@@ -1,11 +1,19 @@
 // embedding, code_scatter: a thread an element copies what its id names, or 0.
+// types: f32 f16 bf16 f16p bf16p w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 #include "push.h"
 
 layout(push_constant) uniform Push { scatter_push p; };
-IN(0, x);    // slots
+#ifdef HN_WEIGHTS // slots
+#define WEIGHTS_BINDING 0
+#include "weights.glsl"
+#define LDX(i) LDW(i)
+#else
+IN(0, x);
+#define LDX(i) LD(x, i)
+#endif
 INI(1, ids); // an item each
 OUT(2, y);   // items
 
@@ -17,5 +25,5 @@ void main()
         return;
     const uint item = p.inner_is_lane != 0u ? outer : inner, lane = p.inner_is_lane != 0u ? inner : outer;
     const uint slot = uint(ids[item]);
-    ST(y, i, slot < p.n_slots ? LD(x, slot * p.slot_step + lane * p.slot_lane) : 0.0);
+    ST(y, i, slot < p.n_slots ? LDX(slot * p.slot_step + lane * p.slot_lane) : 0.0);
 }

@@ -1,5 +1,6 @@
 // matmul for devices where loads and barriers are dear (software ones): each thread keeps a tile of
 // TM x TN sums in registers and shares nothing.
+// types: f32 f16 bf16 f16p bf16p w_f16 w_bf16 w_f16p w_bf16p w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -34,7 +35,7 @@ void main()
         [[unroll]] for (uint i = 0u; i < TM; i++)
             va[i] = LD(a, ia[i] + k * p.a_col);
         [[unroll]] for (uint j = 0u; j < TN; j++)
-            vb[j] = LD(b, ib[j] + k * p.b_row);
+            vb[j] = LDB(ib[j] + k * p.b_row);
         [[unroll]] for (uint i = 0u; i < TM; i++)
             [[unroll]] for (uint j = 0u; j < TN; j++)
                 sum[i * TN + j] = fma(va[i], vb[j], sum[i * TN + j]);

@@ -9,7 +9,14 @@
 
 layout(push_constant) uniform Push { matmul_push p; };
 IN(0, a);
+#ifdef HN_WEIGHTS
+#define WEIGHTS_BINDING 1
+#include "weights.glsl"
+#define LDB(i) LDW(i)
+#else
 IN(1, b);
+#define LDB(i) LD(b, i)
+#endif
 IN(2, bias);     // [n], where p.flags has MATMUL_BIAS
 IN(3, residual); // like y, where p.flags has MATMUL_RESIDUAL
 OUT(4, y);       // [batch, m, n]

@@ -1,5 +1,6 @@
 // matmul for GPUs where m is at most 4: nothing is read twice, so it is bound by reading b. LANES
 // threads share a column's sum; a workgroup makes 128 / LANES columns.
+// types: f32 f16 bf16 f16p bf16p w_f16 w_bf16 w_f16p w_bf16p w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -22,7 +23,7 @@ void main()
     [[unroll]] for (uint r = 0u; r < ROWS; r++)
         sum[r] = 0.0;
     for (uint k = lane; k < p.k; k += LANES) {
-        const float v = LD(b, at.b + read_col * p.b_col + k * p.b_row);
+        const float v = LDB(at.b + read_col * p.b_col + k * p.b_row);
         [[unroll]] for (uint r = 0u; r < ROWS; r++)
             if (r < p.m)
                 sum[r] = fma(LD(a, at.a + r * p.a_row + k * p.a_col), v, sum[r]);

@@ -103,6 +103,61 @@ static void check_the_rest(void **state)
     check_refused(&g, HN_ERR_ARG, "adamw: no parameters");
 }
 
+static hn_type quantised(hn_dtype t, int64_t rows, int64_t cols)
+{
+    return (hn_type){ t, 2, { rows, cols } };
+}
+
+static void check_quantised(void **state)
+{
+    (void)state;
+    hn_graph *g = graph();
+    const hn_matmul_params tb = { .transpose_b = true };
+    hn_input(g, "w", quantised(HN_Q4_K, 3, 128));
+    check_refused(&g, HN_ERR_SHAPE, "rows of 128 are no whole blocks of q4_k, which has 256");
+    g = graph();
+    hn_matmul(g, hn_input(g, "x", f32(2, 4, 64, 0, 0)), hn_input(g, "w", quantised(HN_Q4_1, 8, 32)),
+              &tb);
+    check_refused(&g, HN_ERR_SHAPE, "matmul: f32[4, 64] times q4_1[8, 32] transposed: the product "
+                                    "runs over 64 and 32");
+    g = graph();
+    hn_matmul(g, hn_input(g, "x", (hn_type){ HN_F16, 2, { 4, 32 } }),
+              hn_input(g, "w", quantised(HN_Q4_1, 8, 32)), &tb);
+    check_refused(&g, HN_ERR_SHAPE, "f16[4, 32] times q4_1[8, 32]: a must be f32");
+    g = graph();
+    hn_matmul(g, hn_input(g, "w", quantised(HN_Q4_1, 8, 32)), hn_input(g, "x", f32(2, 4, 32, 0, 0)),
+              &tb);
+    check_refused(&g, HN_ERR_SHAPE, "q4_1[8, 32] times f32[4, 32]: a must be f32");
+    g = graph();
+    hn_add(g, hn_input(g, "x", quantised(HN_Q8_0, 4, 32)), hn_input(g, "y", f32(2, 4, 32, 0, 0)));
+    check_refused(&g, HN_ERR_UNSUPPORTED, "add: operand 0 is q8_0[4, 32], must not be quantised");
+    g = graph();
+    hn_slice(g, hn_input(g, "x", quantised(HN_Q6_K, 4, 256)), 0, 0, 2, 1);
+    check_refused(&g, HN_ERR_UNSUPPORTED, "slice: operand 0 is q6_k[4, 256]");
+    g = graph();
+    hn_cast(g, hn_input(g, "x", f32(2, 4, 32, 0, 0)), HN_Q8_0);
+    check_refused(&g, HN_ERR_UNSUPPORTED, "cast: result 0 is q8_0[4, 32], must not be quantised");
+}
+
+// The weight of a product: refused by name, and the input's gradient is there.
+static void check_quantised_gradient(void **state)
+{
+    const hn_matmul_params tb = { .transpose_b = true };
+    hn_graph *g = graph();
+    hn_val d;
+
+    (void)state;
+    const hn_val x = hn_input(g, "x", f32(2, 4, 32, 0, 0));
+    const hn_val w = hn_param(g, "blk.0.q", quantised(HN_Q5_0, 8, 32), (hn_init){ 0 });
+    const hn_val loss = hn_sum_all(g, hn_matmul(g, x, w, &tb));
+    CHECK_FAILS(hn_graph_grad(g, loss, &w, 1, &d), HN_ERR_UNSUPPORTED);
+    CHECK(strstr(hn_error_text(), "blk.0.q is q5_0[8, 32]: quantised"), "'%s'", hn_error_text());
+    CHECK_OK(hn_graph_grad(g, loss, &x, 1, &d));
+    const hn_type t = hn_val_type(g, d), want = f32(2, 4, 32, 0, 0);
+    CHECK(!memcmp(&t, &want, sizeof t), "the gradient has another type");
+    hn_graph_destroy(&g);
+}
+
 // A causal one-dimensional convolution, by hand: w [1, 1, 2] = { 10, 1 } over { 1, 2, 3, 4 }.
 static void check_conv1d(void **state)
 {
@@ -179,7 +234,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_views), cmocka_unit_test(check_convolution),
         cmocka_unit_test(check_the_rest), cmocka_unit_test(check_conv1d),
-        cmocka_unit_test(check_cache),
+        cmocka_unit_test(check_cache),       cmocka_unit_test(check_quantised),
+        cmocka_unit_test(check_quantised_gradient),
     };
     const struct CMUnitTest device[] = { cmocka_unit_test(check_cache) };
 

@@ -1,6 +1,7 @@
 // Operators: builders that add nodes to a graph. Every builder returns the new value, or {0} after
 // an error (hn_graph_status). Shapes are row-major, slowest dimension first; "float" is f32, f16
-// or bf16, and the floats of one operator have one type unless it says otherwise.
+// or bf16, and the floats of one operator have one type unless it says otherwise. Quantised types
+// are taken where it says so (hn_matmul, hn_embedding, hn_reshape, hn_output) and nowhere else.
 // An axis counts from 0; negative ones from the end (-1 is the last).
 #ifndef HORNITO_OPS_H
 #define HORNITO_OPS_H
@@ -135,6 +136,11 @@ typedef struct hn_matmul_params {
 // y = act(scale a b + bias) + residual. a: [..., M, K]; b: [..., K, N]; leading dimensions equal,
 // or b has rank 2 and serves all of a. Accumulates in f32. params may be NULL. The gradient of an
 // activation given here makes the product again: where memory allows, train with it as its own op.
+//
+// Weights as they are stored: a is f32, and b, of rank 2, is f16, bf16 or quantised; a is not
+// transposed, and y, bias and residual are f32. No device expands more of b than a panel. Blocks lie
+// along b's last dimension, so that a weight [N, K] is given with transpose_b. Such a b has no
+// gradient: a quantised one is refused by name (hn_graph_grad), a 16-bit one gets zeros.
 HN_API hn_val hn_matmul(hn_graph *g, hn_val a, hn_val b, const hn_matmul_params *params);
 
 // ---- normalisation, softmax, loss ----------------------------------------------------------
@@ -181,7 +187,8 @@ HN_API hn_val hn_attention(hn_graph *g, hn_val q, hn_val k, hn_val v,
                            const hn_attention_params *params);
 
 // Rows of a table. table: float [V, d]   ids: i32 [...]   result [..., d]; 0 for ids outside [0,
-// V). The gradient of the table is hn_scatter_add.
+// V). The gradient of the table is hn_scatter_add. Of a quantised table the result is f32 (and the
+// table has no gradient); otherwise it has the table's type.
 HN_API hn_val hn_embedding(hn_graph *g, hn_val table, hn_val ids);
 // y[v] = sum of the rows x[i] whose ids[i] is v, in rising i.   x: float [..., d]   ids: i32 [...]
 // result [n_rows, d].

@@ -77,9 +77,15 @@ static hn_status check(const hn_graph *g, hn_val loss, const hn_val wrt[], int n
         return hn_fail(HN_ERR_SHAPE, "gradient: the loss is %s, must be one float",
                        hn__type_text(hn__type(g, loss), t, sizeof t));
     }
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         if (!wrt[i].id || wrt[i].id >= g->n_values)
             return hn_fail(HN_ERR_ARG, "gradient: value %d is none of this graph", i);
+        const char *name = g->nodes[g->values[wrt[i].id].node].name;
+        char t[128];
+        if (hn__is_quantised(hn__type(g, wrt[i])->dtype))
+            return hn_fail(HN_ERR_UNSUPPORTED, "gradient: %s is %s: quantised values have none",
+                           name ? name : "a value", hn__type_text(hn__type(g, wrt[i]), t, sizeof t));
+    }
     return HN_OK;
 }
 

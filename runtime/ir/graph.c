@@ -86,6 +86,18 @@ static hn_status add_node(hn_graph *g, const hn__inst *inst, const hn_val in[])
     return HN_OK;
 }
 
+// Few operators take blocks; whoever forgets to say so has them refused.
+static hn_status want_plain(const hn__op *op, const hn_type t[], int n, const char *what)
+{
+    char text[128];
+
+    for (int i = 0; i < n && !(op->flags & HN__BLOCKS); i++)
+        if (hn__is_quantised(t[i].dtype))
+            return hn_fail(HN_ERR_UNSUPPORTED, "%s %d is %s, must not be quantised", what, i,
+                           hn__type_text(&t[i], text, sizeof text));
+    return HN_OK;
+}
+
 hn_val hn__emit(hn_graph *g, const hn__op *op, const void *attr, const hn_val in[], int n)
 {
     char copy[HN__MAX_ATTR];
@@ -101,9 +113,13 @@ hn_val hn__emit(hn_graph *g, const hn__op *op, const void *attr, const hn_val in
     }
     if (attr)
         inst.attr = memcpy(copy, attr, op->fn->attr_bytes);
-    hn_status s = op->fn->infer(&inst);
+    hn_status s = want_plain(op, inst.in, n, "operand");
+    if (s == HN_OK)
+        s = op->fn->infer(&inst);
     for (int i = 0; s == HN_OK && i < inst.n_out; i++)
         s = hn__type_check(&inst.out[i]);
+    if (s == HN_OK)
+        s = want_plain(op, inst.out, inst.n_out, "result");
     if (s == HN_OK)
         s = add_node(g, &inst, in);
     if (s)

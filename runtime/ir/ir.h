@@ -21,8 +21,8 @@ typedef struct hn__inst {
 
 // ---- what an operator does ------------------------------------------------------------------
 
-// A call of a host kernel. Floats are f32 here whatever the type says (the plan converts), i32
-// and u8 are themselves. Outputs never overlap inputs, but for HN__INPLACE ops (out[i] may be
+// A call of a host kernel. Floats are f32 here whatever the type says (the plan converts), but for
+// operands that `stored` names; i32, u8 and quantised types are themselves. Outputs never overlap inputs, but for HN__INPLACE ops (out[i] may be
 // in[i]).
 typedef struct hn__host {
     const void *in[HN__MAX_IN];
@@ -37,6 +37,7 @@ enum { HN__MAX_DISPATCH = 8, HN__MAX_SCRATCH = 4 };
 typedef struct hn__dispatch {
     const char *kernel; // stem of the shader's file
     hn_dtype type;      // which build of it: f32, f16 or bf16
+    hn_dtype weights;   // not 0: the build whose weights have this type, and all else is f32
     uint32_t spec[HN__MAX_SPEC];
     int n_spec;         // at least 1: spec[0] is the workgroup's size
     uint32_t push[HN__MAX_PUSH / 4];
@@ -103,6 +104,8 @@ typedef struct hn__op_fns {
     void (*ref)(const hn__inst *n, const double *const in[], double *const out[]);
     // The same for the cpu device, fast. NULL: the cpu device uses ref.
     void (*host)(const hn__inst *n, const hn__host *h);
+    // Whether host takes input i as it lies in memory, of the type it has. NULL: none.
+    bool (*stored)(const hn__inst *n, int i);
     // Bytes of scratch that host wants. NULL: none.
     int64_t (*scratch)(const hn__inst *n, int n_threads);
     // Gradient as graph nodes: din[i] for inputs that have one, {0} (as given) for the others.
@@ -130,6 +133,7 @@ enum {
     HN__NO_GRAD = 1 << 5,  // no gradient by nature; inputs get none
     HN__FORMULA = 1 << 6,  // its gradient is a formula, not the slope: straight-through, stop
     HN__RANDOM = 1 << 7,   // never folded or shared
+    HN__BLOCKS = 1 << 8,   // operands or results may be quantised; others refuse them
 };
 
 // A row of ops.def.
@@ -209,6 +213,12 @@ static inline hn_val hn__out(hn_val v, int k)
 hn_val hn__graph_fail(hn_graph *g, hn_status s);
 // The instance of node i: types of inputs and outputs copied out.
 hn__inst hn__graph_inst(const hn_graph *g, int64_t node);
+// Whether the host kernel gets input i converted to f32.
+static inline bool hn__host_converts(const hn__inst *n, int i)
+{
+    const hn_dtype t = n->in[i].dtype;
+    return (t == HN_F16 || t == HN_BF16) && !(n->op->fn->stored && n->op->fn->stored(n, i));
+}
 static inline const hn_type *hn__type(const hn_graph *g, hn_val v)
 {
     return &g->values[v.id].type;

@@ -1,15 +1,12 @@
 // matmul: batched matrix product with an epilogue: bias, activation, residual.
-#include "ops/table.h"
+#include "ops/matmul.h"
 
 #include "ops/gemm.h"
 #include "ops/vecmath.h"
 #include <string.h>
 
-// int32_t throughout: no padding, so that equal attributes have equal bytes.
-typedef struct attr {
-    int32_t transpose_a, transpose_b, has_bias, has_residual, act;
-    float scale;
-} attr;
+typedef hn__matmul_attr attr;
+typedef hn__matmul_dims dims;
 
 hn_val hn_matmul(hn_graph *g, hn_val a, hn_val b, const hn_matmul_params *params)
 {
@@ -26,15 +23,7 @@ hn_val hn_matmul(hn_graph *g, hn_val a, hn_val b, const hn_matmul_params *params
     return hn__emit(g, &hn__ops[HN__OP_matmul], &at, in, n);
 }
 
-// The product as a batch of m x k times k x n. Where one b serves all of a and a's rows follow
-// each other, the batch is part of m.
-typedef struct dims {
-    int64_t batch, m, n, k;
-    int64_t a_batch, b_batch; // elements from matrix to matrix
-    int64_t lda, ldb;
-} dims;
-
-static dims dims_of(const hn__inst *n)
+dims hn__matmul_dims_of(const hn__inst *n)
 {
     const attr *at = n->attr;
     const hn_type *a = &n->in[0], *b = &n->in[1];
@@ -65,8 +54,6 @@ static hn_status check_shapes(const hn__inst *n)
     hn__type_text(b, tb, sizeof tb);
     if (a->rank < 2 || b->rank < 2)
         return hn_fail(HN_ERR_SHAPE, "%s times %s: both must have two dimensions or more", ta, tb);
-    if (a->dtype != b->dtype)
-        return hn_fail(HN_ERR_SHAPE, "%s times %s: element types differ", ta, tb);
     bool same = a->rank == b->rank;
     for (int i = 0; same && i < a->rank - 2; i++)
         same = a->dim[i] == b->dim[i];
@@ -87,16 +74,17 @@ static hn_status infer(hn__inst *n)
     const attr *at = n->attr;
     int next = 2;
 
-    HN_TRY(hn__want_float(n, 0));
+    HN_TRY(hn__matmul_check_types(n));
     HN_TRY(check_shapes(n));
     if (at->act < HN_ACT_NONE || at->act > HN_ACT_SILU)
         return hn_fail(HN_ERR_ARG, "activation is %d, must be 0 to %d", at->act, HN_ACT_SILU);
     n->n_out = 1;
     n->out[0] = n->in[0];
+    n->out[0].dtype = hn__is_float(n->in[0].dtype) ? n->in[0].dtype : HN_F32;
     n->out[0].dim[n->in[0].rank - 2] = n->in[0].dim[n->in[0].rank - (at->transpose_a ? 1 : 2)];
     n->out[0].dim[n->in[0].rank - 1] = n->in[1].dim[n->in[1].rank - (at->transpose_b ? 2 : 1)];
     if (at->has_bias) {
-        const hn_type *bias = &n->in[next++], want = { .dtype = n->in[0].dtype, .rank = 1,
+        const hn_type *bias = &n->in[next++], want = { .dtype = n->out[0].dtype, .rank = 1,
                                                        .dim = { hn__cols(&n->out[0]) } };
         HN_TRY(hn__want_type(bias, &want, "bias"));
     }
@@ -120,7 +108,7 @@ static double act_f64(int act, double x)
 static void ref(const hn__inst *n, const double *const in[], double *const out[])
 {
     const attr *at = n->attr;
-    const dims d = dims_of(n);
+    const dims d = hn__matmul_dims_of(n);
     const double *bias = at->has_bias ? in[2] : NULL,
                  *residual = at->has_residual ? in[n->n_in - 1] : NULL;
 
@@ -154,8 +142,8 @@ typedef struct job {
     break
 
 // The epilogue of n neighbouring elements.
-HN__HOT static void finish(int act, int64_t n, float *restrict y, const float *restrict bias,
-                           const float *restrict residual)
+HN__HOT void hn__matmul_finish(int act, int64_t n, float *restrict y, const float *restrict bias,
+                               const float *restrict residual)
 {
     if (bias)
         for (int64_t i = 0; i < n; i++)
@@ -189,8 +177,9 @@ static void piece(const job *j, int64_t batch, int64_t row, int64_t m, int64_t c
     if (!at->act && !j->bias && !j->residual)
         return;
     for (int64_t r = 0; r < m; r++)
-        finish(at->act, n, j->y + first + r * d->n, j->bias ? j->bias + col : NULL,
-               j->residual ? j->residual + first + r * d->n : NULL);
+        hn__matmul_finish(at->act, n, j->y + first + r * d->n,
+                          j->bias ? j->bias + col : NULL,
+                          j->residual ? j->residual + first + r * d->n : NULL);
 }
 
 // Rows are counted through all batches.
@@ -215,10 +204,25 @@ static void by_cols(void *ctx, int64_t begin, int64_t end, int thread)
 
 enum { GRAIN = 1 << 17 }; // multiplications that are worth another thread: about 3 us
 
+static bool stored(const hn__inst *n, int i)
+{
+    return i == 1 && hn__matmul_is_stored(n);
+}
+
+static int64_t scratch(const hn__inst *n, int n_threads)
+{
+    return hn__matmul_is_stored(n) ? hn__matmul_stored_scratch(n, n_threads) : 0;
+}
+
 static void host(const hn__inst *n, const hn__host *h)
 {
     const attr *at = n->attr;
-    job j = { at, dims_of(n), h->in[0], h->in[1], at->has_bias ? h->in[2] : NULL,
+
+    if (hn__matmul_is_stored(n)) {
+        hn__matmul_stored(n, h);
+        return;
+    }
+    job j = { at, hn__matmul_dims_of(n), h->in[0], h->in[1], at->has_bias ? h->in[2] : NULL,
               at->has_residual ? h->in[n->n_in - 1] : NULL, h->out[0] };
     const dims *d = &j.d;
 
@@ -314,7 +318,8 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
         dz = act_grad(g, at->act, hn_matmul(g, in[0], in[1], &p), dz);
     }
     din[0] = grad_a(g, n, in[1], dz);
-    din[1] = grad_b(g, n, in[0], dz);
+    if (n->in[1].dtype == n->in[0].dtype) // a stored weight is no variable
+        din[1] = grad_b(g, n, in[0], dz);
     if (at->has_bias)
         din[2] = hn_sum_to(g, dz, in[2]);
     if (at->has_residual)
@@ -332,10 +337,11 @@ static int64_t tiles(int64_t n, int64_t tile)
 static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem)
 {
     const attr *at = n->attr;
-    const dims d = dims_of(n);
+    const dims d = hn__matmul_dims_of(n);
     hn__dispatch *k = hn__add_dispatch(l, n, stem);
 
     k->n_bind = 5;
+    k->weights = n->in[1].dtype == n->in[0].dtype ? 0 : n->in[1].dtype;
     k->bind[2] = HN__IN(at->has_bias ? 2 : 0);
     k->bind[3] = HN__IN(at->has_residual ? n->n_in - 1 : 0);
     k->bind[4] = HN__OUT(0);
@@ -359,7 +365,7 @@ static void launch_registers(const hn__inst *n, hn__launch *l)
     static const struct {
         uint32_t m, n;
     } choice[] = { { 16, 16 }, { 8, 8 }, { 4, 4 }, { 1, 4 } };
-    const dims d = dims_of(n);
+    const dims d = hn__matmul_dims_of(n);
     hn__dispatch *k = dispatch(n, l, "matmul");
     int c = 0;
 
@@ -376,7 +382,7 @@ static void launch_registers(const hn__inst *n, hn__launch *l)
 static void launch(const hn__inst *n, hn__launch *l)
 {
     const attr *at = n->attr;
-    const dims d = dims_of(n);
+    const dims d = hn__matmul_dims_of(n);
 
     if (!strcmp(l->device->type, "software")) {
         launch_registers(n, l);
@@ -392,8 +398,37 @@ static void launch(const hn__inst *n, hn__launch *l)
     }
 }
 
+// b of the type under test, blocks or 16 bits, beside an a of f32. At least 16 results: a lone sum
+// near 0 has no relative error.
+static void sample_stored(hn_rng *rng, hn__sample *s)
+{
+    hn__inst *i = &s->inst;
+    attr *at = i->attr;
+    const int64_t block = hn_dtype_block(s->type), batch = hn__rng_dim(rng, 3);
+    const int64_t m = hn__rng_below(rng, 3) ? hn__rng_dim(rng, 48) : 1;
+    int64_t n = 15 + hn__rng_dim(rng, 80), k = block * hn__rng_dim(rng, block > 32 ? 3 : 9);
+
+    *at = (attr){ .transpose_b = hn__rng_below(rng, 4) > 0, .has_bias = (int32_t)hn__rng_below(rng, 2),
+                  .has_residual = (int32_t)hn__rng_below(rng, 2),
+                  .act = (int32_t)hn__rng_below(rng, HN_ACT_SILU + 1) };
+    if (!at->transpose_b) {
+        n = (n + block - 1) / block * block;
+        k = hn__rng_dim(rng, 96);
+    }
+    if (batch * m * n > 512 && at->act == HN_ACT_RELU) // differences would meet its kink
+        at->act = HN_ACT_SILU;
+    at->scale = (float)(hn__rng_range(rng, 0.25, 2) / sqrt((double)k));
+    i->in[0] = (hn_type){ .dtype = HN_F32, .rank = 3, .dim = { batch, m, k } };
+    i->in[1] = (hn_type){ .rank = 2, .dim = { at->transpose_b ? n : k, at->transpose_b ? k : n } };
+    i->n_in = 2;
+    if (at->has_bias)
+        i->in[i->n_in++] = (hn_type){ .dtype = HN_F32, .rank = 1, .dim = { n } };
+    if (at->has_residual)
+        i->in[i->n_in++] = (hn_type){ .dtype = HN_F32, .rank = 3, .dim = { batch, m, n } };
+}
+
 // Shapes with every mix of transposes, batches and epilogue; 1 in 4 has a single row.
-static void sample(hn_rng *rng, hn__sample *s)
+static void sample_plain(hn_rng *rng, hn__sample *s)
 {
     hn__inst *i = &s->inst;
     const int64_t m = hn__rng_below(rng, 4) ? hn__rng_dim(rng, 96) : 1;
@@ -429,7 +464,17 @@ static void sample(hn_rng *rng, hn__sample *s)
     }
 }
 
+static void sample(hn_rng *rng, hn__sample *s)
+{
+    const bool beside_f32 = s->type != HN_F32 && hn__rng_below(rng, 3) == 0;
+
+    if (hn__is_quantised(s->type) || beside_f32)
+        sample_stored(rng, s);
+    else
+        sample_plain(rng, s);
+}
+
 const hn__op_fns hn__fns_matmul = {
-    .attr_bytes = sizeof(attr), .infer = infer, .ref = ref, .host = host, .grad = grad,
-    .launch = launch, .sample = sample
+    .attr_bytes = sizeof(attr), .infer = infer, .ref = ref, .host = host, .scratch = scratch,
+    .stored = stored, .grad = grad, .launch = launch, .sample = sample
 };

@@ -7,13 +7,22 @@
 #include "ops/ops.def"
 #undef HN_OP
 
+// Of a quantised type under test, results are f32 and as exact as those.
+#define TOL(f32, op_flags) ((op_flags) & HN__BLOCKS && !((op_flags) & HN__VIEW) ? f32 : 0)
 #define HN_OP(op, file, in, out, f32, f16, bf16, op_flags)                                        \
-    { #op, HN__OP_##op, in, out, { [HN_F32] = f32, [HN_F16] = f16, [HN_BF16] = bf16 }, op_flags,  \
-      &hn__fns_##op },
+    { #op, HN__OP_##op, in, out,                                                                  \
+      { [HN_F32] = f32, [HN_F16] = f16, [HN_BF16] = bf16, [HN_Q8_0] = TOL(f32, op_flags),         \
+        [HN_Q4_0] = TOL(f32, op_flags), [HN_Q4_1] = TOL(f32, op_flags),                           \
+        [HN_Q5_0] = TOL(f32, op_flags), [HN_Q5_1] = TOL(f32, op_flags),                           \
+        [HN_Q4_K] = TOL(f32, op_flags), [HN_Q5_K] = TOL(f32, op_flags),                           \
+        [HN_Q6_K] = TOL(f32, op_flags) },                                                         \
+      op_flags, &hn__fns_##op },
 const hn__op hn__ops[] = {
 #include "ops/ops.def"
 };
 #undef HN_OP
+
+#undef TOL
 
 const int hn__n_ops = HN__OP_COUNT;
 

@@ -57,15 +57,18 @@ static hn_status embedding_infer(hn__inst *n)
 {
     char t[128];
 
-    HN_TRY(check_operands(n));
+    if (!hn__is_quantised(n->in[0].dtype))
+        HN_TRY(hn__want_float(n, 0));
+    HN_TRY(hn__want_i32(n, 1));
     if (n->in[0].rank != 2)
         return hn_fail(HN_ERR_SHAPE, "table is %s, must have two dimensions",
                        hn__type_text(&n->in[0], t, sizeof t));
     if (n->in[1].rank >= HN_MAX_RANK)
         return hn_fail(HN_ERR_SHAPE, "ids are %s, rank must be below %d",
                        hn__type_text(&n->in[1], t, sizeof t), HN_MAX_RANK);
+    n->n_out = 1;
     n->out[0] = n->in[1];
-    n->out[0].dtype = n->in[0].dtype;
+    n->out[0].dtype = hn__is_quantised(n->in[0].dtype) ? HN_F32 : n->in[0].dtype;
     n->out[0].dim[n->out[0].rank++] = n->in[0].dim[1];
     return HN_OK;
 }
@@ -192,18 +195,26 @@ typedef struct job {
     float *y;
 } job;
 
+// The table is as it is stored: only the rows that are named are converted.
+typedef struct lookup {
+    hn_type table;
+    const char *x;
+    const int32_t *ids;
+    float *y;
+} lookup;
+
 static void embedding_part(void *ctx, int64_t begin, int64_t end, int thread)
 {
-    const job *j = ctx;
-    const size_t d = (size_t)j->w.n_lanes;
+    const lookup *j = ctx;
+    const int64_t d = hn__cols(&j->table), row_bytes = hn_type_bytes(&j->table) / j->table.dim[0];
 
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const int64_t slot = j->ids[i];
-        if (slot >= 0 && slot < j->w.n_slots)
-            memcpy(j->y + (size_t)i * d, j->x + (size_t)slot * d, d * sizeof *j->y);
+        if (slot >= 0 && slot < j->table.dim[0])
+            hn__to_f32(j->table.dtype, j->x + slot * row_bytes, j->y + i * d, d);
         else
-            memset(j->y + (size_t)i * d, 0, d * sizeof *j->y);
+            memset(j->y + i * d, 0, (size_t)d * sizeof *j->y);
     }
 }
 
@@ -256,8 +267,15 @@ static void code_gather_part(void *ctx, int64_t begin, int64_t end, int thread)
 
 static void embedding_host(const hn__inst *n, const hn__host *h)
 {
-    job j = { by_row(&n->out[0], &n->in[0]), h->in[0], h->in[1], h->out[0] };
-    hn__parallel(h->pool, j.w.n_items, 1 + 32768 / j.w.n_lanes, embedding_part, &j);
+    lookup j = { n->in[0], h->in[0], h->in[1], h->out[0] };
+    hn__parallel(h->pool, hn__numel(&n->in[1]), 1 + 32768 / hn__cols(&n->in[0]), embedding_part,
+                 &j);
+}
+
+static bool embedding_stored(const hn__inst *n, int i)
+{
+    (void)n;
+    return i == 0;
 }
 
 static void scatter_add_host(const hn__inst *n, const hn__host *h)
@@ -284,7 +302,8 @@ static void embedding_grad(hn_graph *g, const hn__inst *n, const hn_val in[], co
                            const hn_val dy[], hn_val din[])
 {
     (void)out;
-    din[0] = hn_scatter_add(g, dy[0], in[1], n->in[0].dim[0]);
+    if (!hn__is_quantised(n->in[0].dtype))
+        din[0] = hn_scatter_add(g, dy[0], in[1], n->in[0].dim[0]);
 }
 
 static void scatter_add_grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val out[],
@@ -325,6 +344,8 @@ static void push_walk(hn__dispatch *d, const walk *w, bool rows_hold_lanes, int6
 static void launch_gather(const hn__inst *n, hn__launch *l, const walk *w, bool by_rows)
 {
     hn__dispatch *d = hn__add_dispatch(l, n, "gather");
+    if (hn__is_quantised(n->in[0].dtype)) // embedding
+        d->weights = n->in[0].dtype;
     push_walk(d, w, by_rows, hn__cols(&n->out[0]), hn__numel(&n->out[0]));
 }
 
@@ -407,8 +428,9 @@ static void id_range(hn__sample *s, int64_t n_slots)
 
 static void embedding_sample(hn_rng *rng, hn__sample *s)
 {
-    const int64_t v = hn__rng_dim(rng, 300), d = hn__rng_dim(rng, 130),
-                  items = hn__rng_dim(rng, 100);
+    const int64_t v = hn__rng_dim(rng, 300), items = hn__rng_dim(rng, 100);
+    const int64_t block = hn_dtype_block(s->type);
+    const int64_t d = block > 1 ? block * hn__rng_dim(rng, 4) : hn__rng_dim(rng, 130);
 
     id_range(s, v);
     s->inst.in[0] = (hn_type){ .rank = 2, .dim = { v, d } };
@@ -446,8 +468,8 @@ static void code_gather_sample(hn_rng *rng, hn__sample *s)
 }
 
 const hn__op_fns hn__fns_embedding = {
-    .infer = embedding_infer, .ref = embedding_ref, .host = embedding_host, .grad = embedding_grad,
-    .launch = embedding_launch, .sample = embedding_sample
+    .infer = embedding_infer, .ref = embedding_ref, .host = embedding_host,
+    .stored = embedding_stored, .grad = embedding_grad, .launch = embedding_launch, .sample = embedding_sample
 };
 const hn__op_fns hn__fns_scatter_add = { .attr_bytes = sizeof(attr),
                                          .infer = scatter_add_infer,

@@ -23,6 +23,44 @@ static void draw_distinct(hn_rng *rng, double *x, int64_t n, double lo, double h
         x[i] = lo + (hi - lo) * (x[i] + 0.5) / (double)n;
 }
 
+// Blocks of random bytes whose elements are about as large as `size`.
+static void draw_blocks(hn_rng *rng, hn_dtype t, double size, uint8_t *raw, int64_t n)
+{
+    static const struct {
+        int d, m;     // where the scale and the minimum stand; m 0: there is none
+        double most;  // of what the scale is multiplied with
+    } layout[HN_DTYPE_COUNT] = {
+        [HN_Q8_0] = { 0, 0, 128 }, [HN_Q4_0] = { 0, 0, 8 },   [HN_Q4_1] = { 0, 2, 15 },
+        [HN_Q5_0] = { 0, 0, 16 },  [HN_Q5_1] = { 0, 2, 31 },  [HN_Q4_K] = { 0, 2, 63 * 15 },
+        [HN_Q5_K] = { 0, 2, 63 * 31 }, [HN_Q6_K] = { 208, 0, 128 * 32 },
+    };
+    const bool k = hn_dtype_block(t) == 256;
+
+    for (int64_t i = 0; i < n; i++, raw += hn_dtype_size(t)) {
+        for (int b = 0; b < hn_dtype_size(t); b++)
+            raw[b] = (uint8_t)hn__rng_u32(rng);
+        const uint16_t d = hn__f32_to_f16((float)(hn__rng_range(rng, 0.2, 2) * size / layout[t].most));
+        memcpy(raw + layout[t].d, &d, sizeof d);
+        const double lo = hn__rng_range(rng, 0.1, 1) * size / (k ? 63 : -1);
+        const uint16_t m = hn__f32_to_f16((float)lo);
+        if (layout[t].m)
+            memcpy(raw + layout[t].m, &m, sizeof m);
+    }
+}
+
+static hn_status draw_quantised(hn__case *c, hn_rng *rng, int i)
+{
+    const hn_type *t = &c->s.inst.in[i];
+
+    c->raw[i] = get(c, hn_type_bytes(t), 1);
+    c->in[i] = get(c, hn__numel(t), sizeof(double));
+    if (!c->raw[i] || !c->in[i])
+        return hn__nomem((size_t)hn__numel(t) * sizeof(double));
+    draw_blocks(rng, t->dtype, 1, c->raw[i], hn__numel(t) / hn_dtype_block(t->dtype));
+    hn__to_f64(t->dtype, c->raw[i], c->in[i], hn__numel(t));
+    return HN_OK;
+}
+
 static hn_status draw_input(hn__case *c, hn_rng *rng, int i)
 {
     const hn_type *t = &c->s.inst.in[i];
@@ -35,6 +73,7 @@ static hn_status draw_input(hn__case *c, hn_rng *rng, int i)
 
     if (!x || !own)
         return hn__nomem((size_t)n * sizeof *x);
+    c->raw[i] = own;
     if (c->s.range[i].distinct)
         draw_distinct(rng, x, n, lo, hi);
     else
@@ -81,7 +120,8 @@ static hn_status draw(hn__case *c)
             n->in[i].dtype = c->type;
     HN_TRY(hn_context(c->op->fn->infer(n), "infer"));
     for (int i = 0; i < n->n_in; i++)
-        HN_TRY(draw_input(c, &rng, i));
+        HN_TRY(hn__is_quantised(n->in[i].dtype) ? draw_quantised(c, &rng, i)
+                                                : draw_input(c, &rng, i));
     for (int i = 0; i < n->n_in; i++)
         c->dir[i] = draw_direction(c, &rng, &n->in[i]);
     for (int k = 0; k < n->n_out; k++) {

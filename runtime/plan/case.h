@@ -12,7 +12,8 @@ typedef struct hn__case {
     hn_dtype type; // under test
     uint64_t seed;
     hn__sample s;  // s.inst: types and attributes
-    double *in[HN__MAX_IN];    // rounded to their types
+    void *raw[HN__MAX_IN];     // the inputs, in their types
+    double *in[HN__MAX_IN];    // the same
     double *want[HN__MAX_OUT]; // of the reference
     double *got[HN__MAX_OUT];  // of the latest run
     double *dir[HN__MAX_IN];   // a direction for each float input; NULL for the others

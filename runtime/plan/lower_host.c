@@ -22,7 +22,9 @@ static const hn_type *operand(const hn__inst *n, int i)
 static bool converts(const call *c, int i)
 {
     const hn_dtype t = operand(&c->inst, i)->dtype;
-    return c->ref ? !c->wide[i] : t == HN_F16 || t == HN_BF16;
+    return c->ref              ? !c->wide[i]
+           : i < c->inst.n_in ? hn__host_converts(&c->inst, i)
+                              : t == HN_F16 || t == HN_BF16;
 }
 
 static call describe(const hn_plan *p, const hn__step *s)
@@ -53,8 +55,8 @@ typedef struct conversion {
 static void convert_part(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const conversion *v = ctx;
-    const int64_t size = hn_dtype_size(v->t), n = end - begin;
-    char *raw = v->raw + begin * size, *made = v->made + begin * (v->ref ? 8 : 4);
+    const int64_t block = hn_dtype_block(v->t), at = begin * block, n = (end - begin) * block;
+    char *raw = v->raw + begin * hn_dtype_size(v->t), *made = v->made + at * (v->ref ? 8 : 4);
 
     (void)thread;
     if (v->ref && v->back)
@@ -70,7 +72,8 @@ static void convert_part(void *ctx, int64_t begin, int64_t end, int thread)
 static void convert(const call *c, int i, bool back, char *raw, char *made, hn__pool *pool)
 {
     conversion v = { operand(&c->inst, i)->dtype, c->ref, back, raw, made };
-    hn__parallel(pool, hn__numel(operand(&c->inst, i)), 4096, convert_part, &v);
+    const int64_t block = hn_dtype_block(v.t);
+    hn__parallel(pool, hn__numel(operand(&c->inst, i)) / block, 4096 / block, convert_part, &v);
 }
 
 static void run_op(const void *ctx, void *const ptr[], hn__pool *pool)

@@ -43,13 +43,16 @@ static const hn__shader *find_shader(const char *name)
     return NULL;
 }
 
-// "<stem>.<type>"; 16-bit types without 16-bit storage take the packed build.
+// "<stem>.<type>" or "<stem>.w_<type of the weights>"; 16-bit types without 16-bit storage take the
+// packed build.
 hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const hn__shader **out)
 {
     char name[96];
-    const bool packed = (d->type == HN_F16 || d->type == HN_BF16) &&
-                        !(info->features & HN_FEATURE_STORAGE_16);
-    snprintf(name, sizeof name, "%s.%s%s", d->kernel, hn_dtype_name(d->type), packed ? "p" : "");
+    const hn_dtype t = d->weights ? d->weights : d->type;
+    const bool packed =
+        (t == HN_F16 || t == HN_BF16) && !(info->features & HN_FEATURE_STORAGE_16);
+    snprintf(name, sizeof name, "%s.%s%s%s", d->kernel, d->weights ? "w_" : "", hn_dtype_name(t),
+             packed ? "p" : "");
     *out = find_shader(name);
     return *out ? HN_OK : hn_fail(HN_ERR_UNSUPPORTED, "no shader '%s' was built", name);
 }

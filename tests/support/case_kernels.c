@@ -16,8 +16,8 @@ static hn_buffer *bound(const buffers *b, uint8_t place)
     return place >= HN__TMP(0) ? b->tmp[k] : place >= HN__OUT(0) ? b->out[k] : b->in[k];
 }
 
-// A tensor of elements x, or full of the pattern where x is NULL, with the pattern behind it.
-static hn_status make(hn__case *c, hn_device *dev, const hn_type *t, const double *x,
+// A tensor of these bytes, or full of the pattern where raw is NULL, with the pattern behind it.
+static hn_status make(hn__case *c, hn_device *dev, const hn_type *t, const void *raw,
                       hn_buffer **out)
 {
     const int64_t bytes = hn_type_bytes(t), all = (bytes + GUARD + 3) / 4 * 4;
@@ -26,8 +26,8 @@ static hn_status make(hn__case *c, hn_device *dev, const hn_type *t, const doubl
     if (!own)
         return hn__nomem((size_t)all);
     memset(own, PATTERN, (size_t)all);
-    if (x)
-        hn__from_f64(t->dtype, x, own, hn__numel(t));
+    if (raw)
+        memcpy(own, raw, (size_t)bytes);
     HN_TRY(hn_buffer_create(dev, all, out));
     return hn_buffer_write(*out, 0, own, all);
 }
@@ -37,7 +37,7 @@ static hn_status make_all(hn__case *c, hn_device *dev, const hn__launch *l, buff
     const hn__inst *n = &c->s.inst;
 
     for (int i = 0; i < n->n_in; i++)
-        HN_TRY(make(c, dev, &n->in[i], c->in[i], &b->in[i]));
+        HN_TRY(make(c, dev, &n->in[i], c->raw[i], &b->in[i]));
     for (int k = 0; k < n->n_out; k++) {
         if (l->inplace && k < n->n_in && hn__type_equal(&n->in[k], &n->out[k]))
             b->out[k] = b->in[k];

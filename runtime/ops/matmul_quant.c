@@ -1,0 +1,173 @@
+// Products with a b that is stored otherwise than a: quantised, or 16-bit beside f32. b is never
+// expanded: the host takes it a row or a panel of some rows at a time.
+#include "ops/matmul.h"
+
+#include "base/formats.h"
+#include "ops/gemm.h"
+#include "ops/rows.h"
+
+static bool is_quantised(const hn_type *t)
+{
+    return hn__is_quantised(t->dtype);
+}
+
+hn_status hn__matmul_check_types(const hn__inst *n)
+{
+    const hn__matmul_attr *at = n->attr;
+    const hn_type *a = &n->in[0], *b = &n->in[1];
+    const char *wrong = NULL;
+    char ta[128], tb[128];
+
+    if (a->dtype == b->dtype && hn__is_float(a->dtype))
+        return HN_OK;
+    if (a->dtype == HN_Q8_0 ? !is_quantised(b) : a->dtype != HN_F32)
+        wrong = a->dtype == HN_Q8_0 ? "a of q8_0 goes with a quantised b"
+                : hn__is_float(a->dtype) && hn__is_float(b->dtype)
+                    ? "element types differ, and a is not f32"
+                    : "a must be f32, or have b's float type";
+    else if (!hn__is_float(b->dtype) && !is_quantised(b))
+        wrong = "b must be float or quantised";
+    else if (b->rank != 2)
+        wrong = "a b of another type than a's must be one matrix";
+    else if (at->transpose_a)
+        wrong = "a b of another type than a's goes with an a that is not transposed";
+    else if (a->dtype == HN_Q8_0 && !at->transpose_b)
+        wrong = "a of q8_0 goes with a transposed b, whose blocks lie along the sum";
+    return wrong ? hn_fail(HN_ERR_SHAPE, "%s times %s: %s", hn__type_text(a, ta, sizeof ta),
+                           hn__type_text(b, tb, sizeof tb), wrong)
+                 : HN_OK;
+}
+
+bool hn__matmul_is_stored(const hn__inst *n)
+{
+    const hn__matmul_attr *at = n->attr;
+    return n->in[1].dtype != HN_F32 && n->in[1].rank == 2 && !at->transpose_a;
+}
+
+// ---- host ----------------------------------------------------------------------------------
+
+enum {
+    PANEL = 1 << 17,  // elements of b that a thread holds as f32: half a megabyte
+    FEW_ROWS = 4,     // of a: each row of b is used at once
+    GRAIN = 1 << 17,  // multiplications that are worth another thread
+    MOST_BLOCK = 256, // elements
+};
+
+typedef struct job {
+    const hn__matmul_attr *at;
+    hn__matmul_dims d;
+    hn_dtype type;    // of b
+    int64_t unit;     // columns of y that are split no further
+    const float *a;
+    const char *b;
+    const float *bias, *residual;
+    float *y, *panels; // a thread has panel_size elements
+    int64_t panel_size;
+} job;
+
+// Where element (row, col) of b lies; col at the beginning of a block.
+static const char *place(const job *j, int64_t row, int64_t col)
+{
+    const hn_type before = { .dtype = j->type, .rank = 1, .dim = { row * j->d.ldb + col } };
+    return j->b + hn_type_bytes(&before);
+}
+
+static void finish_part(const job *j, int64_t col, int64_t n)
+{
+    if (!j->at->act && !j->bias && !j->residual)
+        return;
+    for (int64_t r = 0; r < j->d.m; r++) {
+        const int64_t first = r * j->d.n + col;
+        hn__matmul_finish(j->at->act, n, j->y + first, j->bias ? j->bias + col : NULL,
+                          j->residual ? j->residual + first : NULL);
+    }
+}
+
+// b transposed: its rows are columns of y. A row is expanded in the nearest cache and used for
+// every row of a.
+static HN__HOT void row_dots(const float *a, int64_t lda, int64_t m, const float *b, int64_t k,
+                             float scale, float *y, int64_t ldy)
+{
+    for (int64_t r = 0; r < m; r++)
+        y[r * ldy] = scale * hn__row_dot(a + r * lda, b, k);
+}
+
+static void few_rows(const job *j, int64_t col, int64_t n, float *row)
+{
+    for (int64_t c = col; c < col + n; c++) {
+        hn__to_f32(j->type, place(j, c, 0), row, j->d.k);
+        row_dots(j->a, j->d.lda, j->d.m, row, j->d.k, j->at->scale, j->y + c, j->d.n);
+    }
+}
+
+static void transposed_panels(const job *j, int64_t col, int64_t n, float *panel)
+{
+    const int64_t most = j->panel_size / j->d.k;
+
+    for (int64_t c = col; c < col + n; c += most) {
+        const int64_t rows = col + n - c < most ? col + n - c : most;
+        hn__to_f32(j->type, place(j, c, 0), panel, rows * j->d.k);
+        hn__gemm(&(hn__gemm_args){ .transpose_b = true, .m = j->d.m, .n = rows, .k = j->d.k,
+                                   .a = j->a, .lda = j->d.lda, .b = panel, .ldb = j->d.k,
+                                   .c = j->y + c, .ldc = j->d.n, .scale = j->at->scale });
+    }
+}
+
+// b not transposed: a panel is some rows of these columns, and adds its part of the sum.
+static void plain_panels(const job *j, int64_t col, int64_t n, float *panel)
+{
+    const int64_t fit = j->panel_size / n, most = fit ? fit : 1;
+
+    for (int64_t k = 0; k < j->d.k; k += most) {
+        const int64_t rows = j->d.k - k < most ? j->d.k - k : most;
+        for (int64_t r = 0; r < rows; r++)
+            hn__to_f32(j->type, place(j, k + r, col), panel + r * n, n);
+        hn__gemm(&(hn__gemm_args){ .m = j->d.m, .n = n, .k = rows, .a = j->a + k,
+                                   .lda = j->d.lda, .b = panel, .ldb = n, .c = j->y + col,
+                                   .ldc = j->d.n, .scale = j->at->scale, .keep = k ? 1 : 0 });
+    }
+}
+
+static void part(void *ctx, int64_t begin, int64_t end, int thread)
+{
+    const job *j = ctx;
+    const int64_t col = begin * j->unit, stop = end * j->unit < j->d.n ? end * j->unit : j->d.n;
+    float *mine = j->panels + thread * j->panel_size;
+
+    if (!j->at->transpose_b) {
+        for (int64_t c = col; c < stop; c += j->panel_size)
+            plain_panels(j, c, stop - c < j->panel_size ? stop - c : j->panel_size, mine);
+    } else if (j->d.m <= FEW_ROWS) {
+        few_rows(j, col, stop - col, mine);
+    } else {
+        transposed_panels(j, col, stop - col, mine);
+    }
+    finish_part(j, col, stop - col);
+}
+
+// At least a row of a transposed b; a multiple of every block's size.
+static int64_t panel_size(const hn__inst *n)
+{
+    const int64_t k = hn__matmul_dims_of(n).k, row = (k + MOST_BLOCK - 1) / MOST_BLOCK * MOST_BLOCK;
+    return row > PANEL ? row : PANEL;
+}
+
+int64_t hn__matmul_stored_scratch(const hn__inst *n, int n_threads)
+{
+    return n_threads * panel_size(n) * (int64_t)sizeof(float);
+}
+
+void hn__matmul_stored(const hn__inst *n, const hn__host *h)
+{
+    const hn__matmul_attr *at = n->attr;
+    const int block = hn_dtype_block(n->in[1].dtype);
+    job j = { .at = at, .d = hn__matmul_dims_of(n), .type = n->in[1].dtype,
+              .unit = at->transpose_b ? 1 : block > 16 ? block : 16,
+              .a = h->in[0], .b = h->in[1],
+              .bias = at->has_bias ? h->in[2] : NULL,
+              .residual = at->has_residual ? h->in[n->n_in - 1] : NULL, .y = h->out[0],
+              .panels = h->scratch, .panel_size = panel_size(n) };
+
+    hn__parallel(h->pool, (j.d.n + j.unit - 1) / j.unit, 1 + GRAIN / (j.d.m * j.d.k * j.unit), part,
+                 &j);
+}

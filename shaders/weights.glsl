@@ -1,0 +1,175 @@
+// Weights as they are stored: an operand of another type than the others, which are f32. The build
+// defines HN_WEIGHTS and one of T_W_F16, T_W_BF16 (16-bit storage), T_W_F16P, T_W_BF16P (packed two
+// to a word), or T_W_Q8_0 and so on: blocks, read as words, as devices without 8- and 16-bit storage
+// can. The file that includes this defines WEIGHTS_BINDING.
+//
+//   LDW(i)      element i as float
+//   HN_BLOCKS   defined where they are quantised; then element i is s q + o with
+//   weights_scale(i)   (s, o), the same for 16 neighbours
+//   weights_quants(i)  q of elements i to i + 3, a byte each; i a multiple of 4
+// Every s q is exact in f32 and s q + o rounds once, as on the host.
+#ifndef HN_WEIGHTS_GLSL
+#define HN_WEIGHTS_GLSL
+
+#include "common.glsl"
+
+#if defined(T_W_F16)
+#extension GL_EXT_shader_16bit_storage : require
+#define WEIGHT float16_t
+#define LDW(i) float(weights[i])
+#elif defined(T_W_BF16)
+#extension GL_EXT_shader_16bit_storage : require
+#define WEIGHT uint16_t
+#define LDW(i) uintBitsToFloat(uint(weights[i]) << 16)
+#else
+#define WEIGHT uint
+#if defined(T_W_F16P) || defined(T_W_BF16P)
+#define LDW(i) weights_half(i)
+#else
+#define HN_BLOCKS
+#define LDW(i) weights_element(i)
+#endif
+#endif
+layout(binding = WEIGHTS_BINDING) readonly buffer Weights { WEIGHT weights[]; };
+
+// A 16-bit float's value; subnormal ones too, which unpackHalf2x16 may flush.
+float half_value(uint h)
+{
+    const uint exponent = (h >> 10) & 31u, mantissa = h & 0x3ffu;
+    const uint normal = ((exponent + (exponent == 31u ? 224u : 112u)) << 23) | (mantissa << 13);
+    const float v = exponent == 0u ? float(mantissa) * 5.9604644775390625e-8 : uintBitsToFloat(normal);
+    return (h & 0x8000u) != 0u ? -v : v;
+}
+
+#if defined(T_W_F16P)
+float weights_half(uint i)
+{
+    const vec2 both = unpackHalf2x16(weights[i >> 1]);
+    return (i & 1u) == 0u ? both.x : both.y;
+}
+#elif defined(T_W_BF16P)
+float weights_half(uint i)
+{
+    return uintBitsToFloat((i & 1u) == 0u ? weights[i >> 1] << 16 : weights[i >> 1] & 0xffff0000u);
+}
+#elif defined(HN_BLOCKS)
+
+// The word at a byte that is a multiple of 2, as every block's parts are.
+uint word_at(uint at)
+{
+    const uint low = weights[at >> 2];
+    return (at & 2u) == 0u ? low : (low >> 16) | (weights[(at >> 2) + 1u] << 16);
+}
+
+float half_at(uint at)
+{
+    return half_value(weights[at >> 2] >> ((at & 2u) * 8u));
+}
+
+uint byte_at(uint at)
+{
+    return (weights[at >> 2] >> ((at & 3u) * 8u)) & 0xffu;
+}
+
+// Four bits, to bit 4 of a byte each.
+uint spread(uint bits)
+{
+    return ((bits & 1u) << 4) | ((bits & 2u) << 11) | ((bits & 4u) << 18) | ((bits & 8u) << 25);
+}
+
+#if defined(T_W_Q8_0)
+vec2 weights_scale(uint i)
+{
+    const float d = half_at(i / 32u * 34u);
+    return vec2(d, -128.0 * d);
+}
+uint weights_quants(uint i)
+{
+    return word_at(i / 32u * 34u + 2u + i % 32u) ^ 0x80808080u;
+}
+
+#elif defined(T_W_Q4_0) || defined(T_W_Q4_1) || defined(T_W_Q5_0) || defined(T_W_Q5_1)
+#if defined(T_W_Q4_0)
+const uint SIZE_OF = 18u, NIBBLES = 2u;
+const float SHIFT = -8.0;
+#elif defined(T_W_Q4_1)
+const uint SIZE_OF = 20u, NIBBLES = 4u;
+#elif defined(T_W_Q5_0)
+const uint SIZE_OF = 22u, HIGH = 2u, NIBBLES = 6u;
+const float SHIFT = -16.0;
+#else
+const uint SIZE_OF = 24u, HIGH = 4u, NIBBLES = 8u;
+#endif
+vec2 weights_scale(uint i)
+{
+    const uint at = i / 32u * SIZE_OF;
+    const float d = half_at(at);
+#if defined(T_W_Q4_0) || defined(T_W_Q5_0)
+    return vec2(d, SHIFT * d);
+#else
+    return vec2(d, half_at(at + 2u));
+#endif
+}
+uint weights_quants(uint i)
+{
+    const uint at = i / 32u * SIZE_OF, e = i % 32u;
+    const uint low = (word_at(at + NIBBLES + e % 16u) >> (e / 16u * 4u)) & 0x0f0f0f0fu;
+#if defined(T_W_Q5_0) || defined(T_W_Q5_1)
+    return low | spread(word_at(at + HIGH) >> e);
+#else
+    return low;
+#endif
+}
+
+#elif defined(T_W_Q4_K) || defined(T_W_Q5_K)
+#if defined(T_W_Q4_K)
+const uint SIZE_OF = 144u, NIBBLES = 16u;
+#else
+const uint SIZE_OF = 176u, HIGH = 16u, NIBBLES = 48u;
+#endif
+vec2 weights_scale(uint i)
+{
+    const uint at = i / 256u * SIZE_OF, j = i % 256u / 32u;
+    const uint first = byte_at(at + 4u + j), second = byte_at(at + 8u + j);
+    uint scale = first & 63u, least = second & 63u;
+    if (j >= 4u) { // second is of the last four bytes; upper two bits stand eight and four before
+        scale = (second & 15u) | (byte_at(at + j) >> 6 << 4);
+        least = (second >> 4) | (first >> 6 << 4);
+    }
+    return vec2(half_at(at) * float(scale), -half_at(at + 2u) * float(least));
+}
+uint weights_quants(uint i)
+{
+    const uint at = i / 256u * SIZE_OF, j = i % 256u / 32u, e = i % 32u;
+    const uint low = (weights[(at + NIBBLES + j / 2u * 32u + e) >> 2] >> (j % 2u * 4u)) & 0x0f0f0f0fu;
+#if defined(T_W_Q5_K)
+    return low | (((weights[(at + HIGH + e) >> 2] >> j) & 0x01010101u) << 4);
+#else
+    return low;
+#endif
+}
+
+#else // Q6_K
+vec2 weights_scale(uint i)
+{
+    const uint at = i / 256u * 210u;
+    const int s = int(byte_at(at + 192u + i % 256u / 16u) << 24) >> 24;
+    const float d = half_at(at + 208u) * float(s);
+    return vec2(d, -32.0 * d);
+}
+uint weights_quants(uint i)
+{
+    const uint at = i / 256u * 210u, h = i % 256u / 128u, k = i % 128u / 32u, e = i % 32u;
+    const uint low = (word_at(at + 64u * h + k % 2u * 32u + e) >> (k / 2u * 4u)) & 0x0f0f0f0fu;
+    return low | (((word_at(at + 128u + 32u * h + e) >> (2u * k)) & 0x03030303u) << 4);
+}
+#endif
+
+float weights_element(uint i)
+{
+    const vec2 so = weights_scale(i);
+    return float((weights_quants(i & ~3u) >> ((i & 3u) * 8u)) & 0xffu) * so.x + so.y;
+}
+#endif
+
+#endif
