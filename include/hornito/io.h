@@ -29,6 +29,9 @@ typedef struct hn_tensor {
     // 2i and 2i + 1 of a head), as GGUF has them; hn_tensor_read gives them as split halves (rows
     // i and i + D / 2), as Hugging Face has them.
     int64_t paired_heads;
+    // True where the file has the two dimensions the other way round: data is [dim[1], dim[0]],
+    // and blocks of a quantised type run along dim[0]. GGUF has GPT-2's projections so.
+    bool transposed;
 } hn_tensor;
 
 // A pair of strings that a file carries beside its tensors.

@@ -10,7 +10,7 @@ struct hn_pretrained {
     char *format;
     char *license, *chat_template; // NULL: none
     hn_tensors *files;   // under the file's names; keeps the maps
-    hn_tensors *tensors; // under Hugging Face's names, pointing into `files`
+    hn_tensors *tensors; // under Hugging Face's names, pointing into `files`; may be the same
     json_t *config;      // as config.json has it, whatever the format
     json_t *generation;  // as generation_config.json has it; an empty object where there is none
     json_t *tokenizer_config; // the same for tokenizer_config.json
@@ -24,5 +24,26 @@ hn_status hn__pretrained_tokenizer(const hn_pretrained *p, hn_tokenizer **out);
 // From GGUF metadata (tokenizer.ggml.*). Errors: FORMAT; UNSUPPORTED with the name of a model or
 // pre-tokenizer that is not known; NOMEM.
 hn_status hn__tokenizer_from_gguf(const hn__gguf *g, hn_tokenizer **out);
+
+// ---- parts of hn_pretrained_open -------------------------------------------------------------
+
+// Each fills p from a folder or file; what is there already stays. On failure the caller closes p.
+hn_status hn__pretrained_read_folder(hn_pretrained *p, const char *dir);
+hn_status hn__pretrained_read_ctranslate2(hn_pretrained *p, const char *dir);
+hn_status hn__pretrained_read_gguf(hn_pretrained *p, const char *path);
+// What lies beside weights of either folder: generation_config.json, tokenizer_config.json with
+// the chat template, the tokenizer's path, the licence in README.md.
+hn_status hn__pretrained_read_beside(hn_pretrained *p, const char *dir);
+// The fields of `generation` that a Whisper model needs and its files say elsewhere: in
+// config.json as older folders have it, or by the texts of special tokens.
+hn_status hn__pretrained_whisper(hn_pretrained *p, const char *dir);
+
+// A copy of n bytes, terminated by 0. Errors: NOMEM; *out is then NULL.
+hn_status hn__pretrained_text(const char *text, size_t n, char **out);
+// dir/name as JSON where it is there; otherwise *out is NULL. Errors: those of hn__json_load;
+// FORMAT where it is no object (or, with `array`, no array).
+hn_status hn__pretrained_json(const char *dir, const char *name, bool array, json_t **out);
+// Whether dir/name is there. Errors: NOMEM.
+hn_status hn__pretrained_has(const char *dir, const char *name, bool *out);
 
 #endif

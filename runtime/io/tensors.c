@@ -137,6 +137,7 @@ hn_status hn__tensors_seal(hn_tensors *t)
     if (t->n == 0)
         return HN_OK;
     entry *e = hn__calloc((size_t)t->n, sizeof *e);
+    hn__free(t->by_name);
     t->by_name = hn__calloc((size_t)t->n, sizeof *t->by_name);
     if (!e || !t->by_name) {
         hn__free(e);

@@ -25,7 +25,7 @@ hn_status hn__tensors_keep(hn_tensors *t, hn__map *m);
 // Errors: FORMAT for a name that is empty, holds control characters or is longer than 4096.
 hn_status hn__tensors_add(hn_tensors *t, const char *name, size_t n, const hn_tensor *type);
 hn_status hn__tensors_add_metadata(hn_tensors *t, const char *key, const char *value);
-// Errors: FORMAT where a name stands twice.
+// May be called again after more were added. Errors: FORMAT where a name stands twice.
 hn_status hn__tensors_seal(hn_tensors *t);
 
 // Element types as safetensors calls them.
@@ -45,6 +45,9 @@ bool hn__file_bytes(int bits, int rank, const int64_t dim[], int64_t *out);
 // n bytes at data need no alignment. Errors as hn_tensors_open.
 hn_status hn__safetensors_read(const void *data, size_t n, const char *name, hn_tensors **out);
 hn_status hn__onnx_read(const void *data, size_t n, const char *name, hn_tensors **out);
+// CTranslate2's model.bin: variables and aliases under the file's names; the metadata "spec"
+// (WhisperSpec) and "revision".
+hn_status hn__ctranslate2_read(const void *data, size_t n, const char *name, hn_tensors **out);
 // A .npy file: one tensor named "array".
 hn_status hn__npy_read(const void *data, size_t n, const char *name, hn_tensors **out);
 hn_status hn__npy_write(const char *path, const hn_type *type, const void *data);

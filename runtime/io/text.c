@@ -45,6 +45,15 @@ size_t hn__utf8_valid(const uint8_t *p, size_t n)
     return i;
 }
 
+bool hn__is_plain(const void *text, size_t n)
+{
+    const uint8_t *p = text;
+    for (size_t i = 0; i < n; i++)
+        if (p[i] < 0x20 || p[i] == 0x7f)
+            return false;
+    return hn__utf8_valid(p, n) == n;
+}
+
 size_t hn_utf8_complete(const void *bytes, size_t n)
 {
     const uint8_t *p = bytes;
@@ -85,7 +94,7 @@ hn_status hn__text_open(const char *path, hn__map *out)
 // ---- normal form C ---------------------------------------------------------------------------
 
 // Below U+0300 nothing combines, and every character is its own normal form.
-static bool is_plain(const uint8_t *p, size_t n)
+static bool is_composed(const uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (p[i] >= 0xcc)
@@ -184,7 +193,7 @@ hn_status hn__nfc(const uint8_t *p, size_t n, uint8_t **out, size_t *n_out)
 {
     *out = NULL;
     *n_out = n;
-    if (is_plain(p, n))
+    if (is_composed(p, n))
         return HN_OK;
     const utf8proc_ssize_t m = decompose(p, n, NULL, 0);
     if (m < 0)

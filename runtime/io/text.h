@@ -6,6 +6,8 @@
 
 // How many leading bytes are valid UTF-8 (no surrogates, nothing overlong, at most U+10FFFF).
 size_t hn__utf8_valid(const uint8_t *p, size_t n);
+// True where all n bytes are valid UTF-8 without control characters: fit for a line of text.
+bool hn__is_plain(const void *text, size_t n);
 // The character at p, which is valid UTF-8; *n_bytes is its length.
 uint32_t hn__utf8_char(const uint8_t *p, size_t *n_bytes);
 // Unicode's White_Space.
