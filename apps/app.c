@@ -2,6 +2,7 @@
 #include "app.h"
 #include "progress.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -226,6 +227,48 @@ int app_end(app_args *a, int rc)
     a->context = NULL;
     hn_set_log(NULL, NULL, HN_LOG_ERROR);
     return rc;
+}
+
+// ---- reading -------------------------------------------------------------------------------
+
+static hn_status read_stream(FILE *f, const char *name, char **out, size_t *n)
+{
+    const size_t most = (size_t)256 << 20;
+    size_t cap = 0, got;
+
+    do {
+        if (*n == cap) {
+            char *more = hn__resize(*out, cap ? 2 * cap : 1 << 16, 1);
+            if (!more)
+                return hn__nomem(cap);
+            *out = more;
+            cap = cap ? 2 * cap : 1 << 16;
+        }
+        got = fread(*out + *n, 1, cap - *n, f);
+        *n += got;
+        if (*n > most)
+            return hn_fail(HN_ERR_ARG, "'%s' holds more than %zu bytes", name, most);
+    } while (got);
+    return ferror(f) ? hn_fail(HN_ERR_IO, "cannot read '%s'", name) : HN_OK;
+}
+
+hn_status app_read_text(const char *file, char **out, size_t *n)
+{
+    const bool is_stdin = !strcmp(file, "-");
+    FILE *f = is_stdin ? stdin : fopen(file, "rb");
+
+    *out = NULL;
+    *n = 0;
+    if (!f)
+        return hn_fail(HN_ERR_IO, "cannot open '%s': %s", file, strerror(errno));
+    const hn_status s = read_stream(f, is_stdin ? "standard input" : file, out, n);
+    if (!is_stdin)
+        fclose(f);
+    if (s) {
+        hn__free(*out);
+        *out = NULL;
+    }
+    return s;
 }
 
 // ---- Ctrl-C --------------------------------------------------------------------------------

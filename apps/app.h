@@ -107,6 +107,11 @@ char *app_cache_dir(const app_device_options *o);
 // fetch it), NOMEM.
 hn_status app_model_path(const char *name, char **out);
 
+#define APP_MODEL_OPTION(path)                                                                    \
+    { "model", 'm', POPT_ARG_STRING, &(path), 0,                                                  \
+      "a folder or file of a checkpoint, the folder of a run, or a name of tools/get-models",     \
+      "MODEL" }
+
 // ---- saying --------------------------------------------------------------------------------
 
 // Each prints "hornito: <command>: <text>" as one line on stderr and returns an exit code.
@@ -117,6 +122,12 @@ int app_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // 2,
 // "1.2 MiB", "0.8 s", "3 min 20 s" into buf (32 bytes are enough); returns buf.
 const char *app_bytes_text(double n_bytes, char *buf, size_t n);
 const char *app_time_text(double seconds, char *buf, size_t n);
+
+// ---- reading -------------------------------------------------------------------------------
+
+// A whole file, or standard input for "-", up to 256 MiB. *out is freed by hn__free.
+// Errors: IO, NOMEM; ARG where there is more.
+hn_status app_read_text(const char *file, char **out, size_t *n);
 
 // ---- Ctrl-C --------------------------------------------------------------------------------
 

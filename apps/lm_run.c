@@ -21,12 +21,18 @@ static hn_status open_model(const char *path, const app_device_options *o, hn_de
     HN_TRY(app_model_path(path, &found));
     hn_status s = app_open_device(o, dev);
     if (s == HN_OK)
-        s = hn_lm_open(*dev, found, m);
+        s = hn_lm_open(*dev, found, NULL, m);
     hn__free(found);
     return s;
 }
 
 // ---- generate ------------------------------------------------------------------------------
+
+typedef struct generate_options {
+    char *model, *prompt, *file; // the prompt, or the file that holds it
+    int special, stats;
+    hn_sample_params sample;
+} generate_options;
 
 static bool print_bytes(void *user, const void *bytes, size_t n)
 {
@@ -35,28 +41,33 @@ static bool print_bytes(void *user, const void *bytes, size_t n)
     return !*broken && !app_interrupted();
 }
 
-static int generate(const char *path, const char *prompt, const hn_sample_params *p,
-                    const app_device_options *o)
+static void print_stats(const hn_generated *d)
+{
+    const double prompt = d->prompt_ns / 1e9, s = d->ns / 1e9;
+    fprintf(stderr,
+            "prompt: %lld tokens in %.2f s, %.1f a second; made: %lld in %.2f s, %.1f a second\n",
+            (long long)d->prompt_tokens, prompt,
+            prompt > 0 ? (double)d->prompt_tokens / prompt : 0, (long long)d->tokens, s,
+            s > 0 ? (double)d->tokens / s : 0);
+}
+
+// What is made of a prompt of n bytes. The newline says that the text is whole.
+static int generate_from(const generate_options *g, const char *prompt, size_t n,
+                         const app_device_options *o)
 {
     hn_device *dev = NULL;
     hn_lm *m = NULL;
-    int64_t made = 0;
+    hn_generated done;
     bool broken = false;
+    hn_status s = open_model(g->model, o, &dev, &m);
 
-    if (!path || !prompt)
-        return app_usage("--model and --prompt are needed");
-    if (p->n_tokens < 1)
-        return app_usage("--tokens %lld: at least 1", (long long)p->n_tokens);
-    hn_status s = open_model(path, o, &dev, &m);
     app_catch_interrupts();
-    const uint64_t start = hn__now_ns();
     if (s == HN_OK)
-        s = hn_lm_generate(m, prompt, strlen(prompt), p, print_bytes, &broken, &made);
-    if (s == HN_OK) {
+        s = hn_lm_generate(m, prompt, n, &g->sample, print_bytes, &broken, &done);
+    if (s == HN_OK)
         printf("\n");
-        hn__log(HN_LOG_INFO, "%lld tokens in %.2f s", (long long)made,
-                (double)(hn__now_ns() - start) / 1e9);
-    }
+    if (s == HN_OK && g->stats)
+        print_stats(&done);
     int rc = app_fail(s);
     if (rc == 0 && broken)
         rc = app_error("cannot write to standard output");
@@ -64,17 +75,40 @@ static int generate(const char *path, const char *prompt, const hn_sample_params
     return app_close_device(&dev, rc);
 }
 
+static int generate(const generate_options *g, const app_device_options *o)
+{
+    char *text = NULL;
+    size_t n = 0;
+
+    if (!g->model || !g->prompt == !g->file)
+        return app_usage("--model and one of --prompt and --prompt-file are needed");
+    if (g->sample.n_tokens < 1)
+        return app_usage("--tokens %lld: at least 1", (long long)g->sample.n_tokens);
+    if (!(g->sample.temperature >= 0) || !(g->sample.top_p >= 0) || g->sample.top_k < 0)
+        return app_usage("--temperature, --top-k and --top-p are not negative");
+    if (!g->file)
+        return generate_from(g, g->prompt, strlen(g->prompt), o);
+    const hn_status s = app_read_text(g->file, &text, &n);
+    const int rc = s ? app_fail(s) : generate_from(g, text, n, o);
+    hn__free(text);
+    return rc;
+}
+
 int app_lm_generate(int argc, const char **argv)
 {
     app_device_options dev = { 0 };
-    char *model = NULL, *prompt = NULL;
+    generate_options g = { 0 };
     int tokens = 100, top_k = 0, ignore_end = 0;
     double temperature = 0.8, top_p = 0;
     long long seed = 1;
     const struct poptOption table[] = {
-        { "model", 'm', POPT_ARG_STRING, &model, 0, "folder of a checkpoint or of a run", "DIR" },
-        { "prompt", 'p', POPT_ARG_STRING, &prompt, 0, "the text to go on with; may be empty",
+        APP_MODEL_OPTION(g.model),
+        { "prompt", 'p', POPT_ARG_STRING, &g.prompt, 0, "the text to go on with; may be empty",
           "TEXT" },
+        { "prompt-file", 0, POPT_ARG_STRING, &g.file, 0, "the file that holds it (-: stdin)",
+          "FILE" },
+        { "special", 0, POPT_ARG_NONE, &g.special, 0,
+          "special tokens written in the prompt are meant as such", NULL },
         { "tokens", 'n', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &tokens, 0, "at most", "N" },
         { "temperature", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &temperature, 0,
           "0: the likeliest always", "X" },
@@ -84,20 +118,21 @@ int app_lm_generate(int argc, const char **argv)
         { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &seed, 0, "of the choices",
           "N" },
         { "ignore-eos", 0, POPT_ARG_NONE, &ignore_end, 0, "go on after the end token", NULL },
+        { "stats", 0, POPT_ARG_NONE, &g.stats, 0, "tokens a second, to stderr", NULL },
         APP_DEVICE_OPTIONS(dev),
         APP_COMMON_OPTIONS,
     };
     app_args args;
     int rc = app_begin(argc, argv, table, &args);
-    const hn_sample_params p = { .temperature = (float)temperature,
-                                 .top_k = top_k,
-                                 .top_p = (float)top_p,
-                                 .seed = (uint64_t)seed,
-                                 .n_tokens = tokens,
-                                 .ignore_end = ignore_end };
+    g.sample = (hn_sample_params){ .temperature = (float)temperature,
+                                   .top_k = top_k,
+                                   .top_p = (float)top_p,
+                                   .seed = (uint64_t)seed,
+                                   .n_tokens = tokens,
+                                   .ignore_end = ignore_end,
+                                   .flags = g.special ? HN_ENCODE_SPECIAL : 0 };
     if (rc < 0)
-        rc = args.n_rest ? app_usage("'%s' is not expected", args.rest[0])
-                         : generate(model, prompt, &p, &dev);
+        rc = generate(&g, &dev);
     return app_end(&args, rc);
 }
 
@@ -159,14 +194,15 @@ int app_lm_eval(int argc, const char **argv)
 {
     app_device_options dev = { 0 };
     char *model = NULL;
-    int context = 0, stride = 0, batch = 8, json = 0;
+    int context = 0, stride = 0, batch = 0, half = 0, json = 0;
     const struct poptOption table[] = {
-        { "model", 'm', POPT_ARG_STRING, &model, 0, "folder of a checkpoint or of a run", "DIR" },
+        APP_MODEL_OPTION(model),
         { "context", 0, POPT_ARG_INT, &context, 0, "tokens of a window (0: the model's)", "N" },
         { "stride", 0, POPT_ARG_INT, &stride, 0,
           "tokens scored of each window but the first (0: all)", "N" },
-        { "batch", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &batch, 0, "windows at a time",
-          "N" },
+        { "second-half", 0, POPT_ARG_NONE, &half, 0,
+          "windows without overlap, only the second half of each scored, as llama.cpp does", NULL },
+        { "batch", 0, POPT_ARG_INT, &batch, 0, "windows at a time (0: by their size)", "N" },
         { "json", 0, POPT_ARG_NONE, &json, 0, "one JSON object", NULL },
         APP_DEVICE_OPTIONS(dev),
         APP_COMMON_OPTIONS,
@@ -177,8 +213,11 @@ int app_lm_eval(int argc, const char **argv)
         rc = app_usage("one text file, not %d", args.n_rest);
     if (rc < 0)
         rc = eval(model, args.n_rest ? args.rest[0] : NULL,
-                  (hn_score_params){ .window = context, .stride = stride, .batch = batch }, &dev,
-                  json);
+                  (hn_score_params){ .window = context,
+                                     .stride = stride,
+                                     .batch = batch,
+                                     .second_half = half },
+                  &dev, json);
     return app_end(&args, rc);
 }
 
@@ -247,7 +286,7 @@ int app_lm_compare(int argc, const char **argv)
     char *model = NULL, *prompt = NULL, *with = NULL;
     double tolerance = 1e-3;
     const struct poptOption table[] = {
-        { "model", 'm', POPT_ARG_STRING, &model, 0, "folder of a checkpoint or of a run", "DIR" },
+        APP_MODEL_OPTION(model),
         { "prompt", 'p', POPT_ARG_STRING, &prompt, 0, "the text after which logits are compared",
           "TEXT" },
         { "with", 0, POPT_ARG_STRING, &with, 0, "the other device (default ref)", "SPEC" },
@@ -259,7 +298,6 @@ int app_lm_compare(int argc, const char **argv)
     app_args args;
     int rc = app_begin(argc, argv, table, &args);
     if (rc < 0)
-        rc = args.n_rest ? app_usage("'%s' is not expected", args.rest[0])
-                         : compare(model, prompt, &dev, with, tolerance);
+        rc = compare(model, prompt, &dev, with, tolerance);
     return app_end(&args, rc);
 }

@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     hn_lm *model = NULL;
     hn_status s = hn_device_open(&params, &device);
     if (!s)
-        s = hn_lm_open(device, argv[1], &model);
+        s = hn_lm_open(device, argv[1], NULL, &model);
     if (!s)
         s = hn_lm_generate(model, argv[2], strlen(argv[2]), &sample, print, stdout, NULL);
     puts("");

@@ -117,7 +117,7 @@ static bool collect(void *user, const void *bytes, size_t n)
 static void check_generation(hn_lm *m)
 {
     said a = { .n = 0 }, b = { .n = 0 }, c = { .n = 0 };
-    int64_t n;
+    hn_generated n;
     hn_sample_params p = { .temperature = 0.9f,
                            .top_k = 20,
                            .top_p = 0.95f,
@@ -125,7 +125,7 @@ static void check_generation(hn_lm *m)
                            .n_tokens = 20,
                            .ignore_end = true };
     CHECK_OK(hn_lm_generate(m, "The plan", 8, &p, collect, &a, &n));
-    CHECK(n == 20, "%d tokens", (int)n);
+    CHECK(n.tokens == 20, "%d tokens", (int)n.tokens);
     CHECK_OK(hn_lm_generate(m, "The plan", 8, &p, collect, &b, &n));
     CHECK(a.n == b.n && !memcmp(a.text, b.text, a.n), "the same seed gave another text");
     p.seed = 6;
@@ -167,7 +167,7 @@ static void check_model(hn_lm_family family, bool vq, const char *name)
     hn_lm *m;
     hn_ids ids = { 0 };
     make_run(family, vq, dir);
-    CHECK_OK(hn_lm_open(dev, dir, &m));
+    CHECK_OK(hn_lm_open(dev, dir, NULL, &m));
     CHECK_OK(hn_tokenizer_encode(hn_lm_get_tokenizer(m), text, strlen(text), 0, &ids));
     CHECK(ids.n >= 96, "%d tokens", (int)ids.n);
     ids.n = 96;
@@ -230,14 +230,14 @@ static void check_foreign(void **state)
     float a[400], b[400];
     const int32_t ids[5] = { 5, 80, 3, 3, 200 };
 
-    CHECK_OK(hn_lm_open(dev, from, &ours));
+    CHECK_OK(hn_lm_open(dev, from, NULL, &ours));
     CHECK_OK(hn__mkdirs(to));
     write_foreign(hn_lm_get_weights(ours), weights);
     CHECK_OK(hn_lm_config_save(hn_lm_get_config(ours), config));
     CHECK_OK(hn_tokenizer_save(hn_lm_get_tokenizer(ours), tokens));
     const int64_t v = hn_lm_get_config(ours)->vocab;
     CHECK(v <= 400, "%d tokens", (int)v);
-    CHECK_OK(hn_lm_open(dev, to, &theirs));
+    CHECK_OK(hn_lm_open(dev, to, NULL, &theirs));
     CHECK_OK(hn_lm_next_logits(ours, ids, 5, a));
     CHECK_OK(hn_lm_next_logits(theirs, ids, 5, b));
     for (int64_t i = 0; i < v; i++)
@@ -250,7 +250,7 @@ static void check_foreign(void **state)
     hn_tensor one = { .name = "wte.weight", .dtype = HN_F32, .rank = 1, .dim = { 1 }, .data = a };
     one.n_bytes = 4;
     CHECK_OK(hn_tensors_write(weights, &one, 1, NULL, 0));
-    CHECK_FAILS(hn_lm_open(dev, to, &theirs), HN_ERR_FORMAT);
+    CHECK_FAILS(hn_lm_open(dev, to, NULL, &theirs), HN_ERR_FORMAT);
     CHECK(strstr(hn_error_text(), "wte.weight"), "no tensor is named: %s", hn_error_text());
     hn__free(from);
     hn__free(to);
@@ -264,7 +264,7 @@ static void check_refused(void **state)
 {
     (void)state;
     hn_lm *m;
-    CHECK_FAILS(hn_lm_open(dev, "/nonexistent", &m), HN_ERR_IO);
+    CHECK_FAILS(hn_lm_open(dev, "/nonexistent", NULL, &m), HN_ERR_IO);
     CHECK(m == NULL, "a model after a failure");
     hn_lm_config c;
     char *path = hn__path_join(root, "config.json");

@@ -170,6 +170,8 @@ typedef struct hn_rope_params {
     int dim;    // 0: D
     float base; // 0: 10000
     bool neighbours;
+    const float *divide; // [dim / 2]: the angle of pair i is divided by it, > 0; NULL: by 1. Read
+                         // during the call only
 } hn_rope_params;
 HN_API hn_val hn_rope(hn_graph *g, hn_val x, hn_val positions, const hn_rope_params *params);
 

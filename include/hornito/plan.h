@@ -25,6 +25,10 @@ HN_API hn_status hn_weights_add(hn_weights *w, const hn_graph *g, uint64_t seed)
 // Makes one tensor, zero at first, or does nothing if it is there with this type.
 HN_API hn_status hn_weights_put(hn_weights *w, const char *name, hn_type type, bool trainable);
 
+// Frees a tensor; does nothing where there is none of this name. Plans that use it must not be run
+// any more.
+HN_API void hn_weights_remove(hn_weights *w, const char *name);
+
 typedef struct hn_weight_info {
     const char *name; // the weights'; valid as long as they are
     hn_type type;

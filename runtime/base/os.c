@@ -56,6 +56,18 @@ void hn__map_close(hn__map *m)
     *m = (hn__map){ 0 };
 }
 
+void hn__map_release(const hn__map *m, const void *data, size_t n)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), base = (uintptr_t)m->data;
+    const uintptr_t from = (uintptr_t)data, to = from + n;
+
+    if (!m->size || from < base || to > base + m->size)
+        return;
+    const uintptr_t first = from - from % page, last = to - to % page;
+    if (first < last) // the page where the next part begins stays
+        (void)madvise((void *)first, last - first, MADV_DONTNEED);
+}
+
 char *hn__path_join(const char *dir, const char *name)
 {
     const size_t n = strlen(dir) + strlen(name) + 2;

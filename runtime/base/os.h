@@ -19,6 +19,9 @@ typedef struct hn__map {
 // Errors: IO with path and reason (a folder, missing, not readable).
 hn_status hn__map_open(const char *path, hn__map *out);
 void hn__map_close(hn__map *m);
+// Gives the memory of n bytes at `data`, where they lie in the map, back to the system: they are
+// read from the file again should anyone ask.
+void hn__map_release(const hn__map *m, const void *data, size_t n);
 
 // A file that appears whole or not at all: written to `path.tmp-<pid>`, synced, renamed.
 typedef struct hn__newfile {

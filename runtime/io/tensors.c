@@ -92,6 +92,12 @@ hn_status hn__tensors_keep(hn_tensors *t, hn__map *m)
     return s;
 }
 
+void hn__tensors_release(const hn_tensors *t, const hn_tensor *one)
+{
+    for (int64_t i = 0; i < t->n_map; i++)
+        hn__map_release(&t->map[i], one->data, (size_t)one->n_bytes);
+}
+
 hn_status hn__tensors_add(hn_tensors *t, const char *name, size_t n, const hn_tensor *type)
 {
     if (n == 0 || n > 4096)

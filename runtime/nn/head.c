@@ -13,7 +13,7 @@
 static hn_val codebook(hn_graph *g, const hn_lm_config *c)
 {
     const hn_type t = { HN_F32, 2, { c->codes, c->width } };
-    return hn_param(g, "lm_head.codebook", t, (hn_init){ HN_INIT_NORMAL, 0.02f });
+    return hn__lm_param(g, c, "lm_head.codebook", t, (hn_init){ HN_INIT_NORMAL, 0.02f });
 }
 
 static hn_val token_map(hn_graph *g, const hn_lm_config *c)
@@ -27,7 +27,7 @@ static hn_val token_bias(hn_graph *g, const hn_lm_config *c)
 {
     const hn_type t = { HN_F32, 1, { c->vocab } };
     const hn_val b = c->token_bias
-                         ? hn_param(g, "lm_head.token_bias", t, (hn_init){ HN_INIT_ZERO, 0 })
+                         ? hn__lm_param(g, c, "lm_head.token_bias", t, (hn_init){ HN_INIT_ZERO, 0 })
                          : hn_fill(g, t, 0);
     return hn_reshape(g, b, 2, (int64_t[]){ 1, c->vocab });
 }
@@ -37,7 +37,7 @@ static hn_val dense_weight(hn_graph *g, const hn_lm_config *c)
     if (c->tied)
         return hn__lm_embedding(g, c);
     const hn_type t = { HN_F32, 2, { c->vocab, c->width } };
-    return hn_param(g, "lm_head.weight", t, (hn_init){ HN_INIT_NORMAL, 0.02f });
+    return hn__lm_param(g, c, "lm_head.weight", t, (hn_init){ HN_INIT_NORMAL, 0.02f });
 }
 
 static hn_val project(hn_graph *g, hn_val hidden, hn_val rows)

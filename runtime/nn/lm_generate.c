@@ -2,7 +2,10 @@
 // caches of keys and values; sampling on the host.
 #include "nn/lm.h"
 
+#include "base/os.h"
+
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +18,7 @@ static hn_status make_stepper(hn_lm *m, hn__lm_stepper *s, int64_t t)
         return HN_OK;
     HN_TRY(hn_graph_create(&g));
     const hn_lm_build build = { .at = hn_input(g, "at", i1),
+                                .cache = m->cache,
                                 .positions =
                                     hn_input(g, "positions", (hn_type){ HN_I32, 1, { t } }),
                                 .n_keys = hn_input(g, "n_keys", i1) };
@@ -29,6 +33,27 @@ static hn_status make_stepper(hn_lm *m, hn__lm_stepper *s, int64_t t)
     hn_graph_destroy(&g);
     s->t = t;
     return st;
+}
+
+// Makes the caches hold n positions. Larger ones are new and empty, and have new plans.
+static hn_status grow_caches(hn_lm *m, int64_t n)
+{
+    const int64_t most = m->config.context;
+    int64_t want = (n + HN__LM_CACHE - 1) / HN__LM_CACHE * HN__LM_CACHE;
+    char name[64];
+
+    if (n <= m->cache)
+        return HN_OK;
+    want = want < 2 * m->cache ? 2 * m->cache : want; // a conversation grows many times
+    hn_plan_destroy(&m->chunk.plan);
+    hn_plan_destroy(&m->one.plan);
+    for (int64_t i = 0; i < 2 * m->config.layers; i++) {
+        snprintf(name, sizeof name, "cache.%c.%" PRId64, i % 2 ? 'v' : 'k', i / 2);
+        hn_weights_remove(m->weights, name);
+    }
+    m->cache = want < most ? want : most;
+    m->fed.n = 0;
+    return HN_OK;
 }
 
 static hn_status put(hn__lm_stepper *s, const char *name, const int32_t *x, int64_t n)
@@ -57,8 +82,8 @@ static hn_status run_step(hn_lm *m, hn__lm_stepper *s, const int32_t *ids, int64
                : HN_OK;
 }
 
-// Feeds n tokens from position `at`; logits after the last.
-static hn_status feed(hn_lm *m, const int32_t *ids, int64_t n, int64_t at, float *logits)
+// Runs n tokens from position `at`; logits after the last.
+static hn_status run(hn_lm *m, const int32_t *ids, int64_t n, int64_t at, float *logits)
 {
     const int64_t chunk = m->config.context < HN__LM_CHUNK ? m->config.context : HN__LM_CHUNK;
 
@@ -71,6 +96,33 @@ static hn_status feed(hn_lm *m, const int32_t *ids, int64_t n, int64_t at, float
         at += part;
         n -= part;
     }
+    return HN_OK;
+}
+
+static int64_t common(const hn_ids *a, const int32_t *b, int64_t n)
+{
+    int64_t i = 0;
+    while (i < a->n && i < n && a->id[i] == b[i])
+        i++;
+    return i;
+}
+
+// Makes the caches hold exactly these n tokens, of which those in front that they hold already are
+// not run again if `keep`; logits after the last. *out_run is the number of tokens that were run.
+static hn_status feed(hn_lm *m, const int32_t *ids, int64_t n, bool keep, float *logits,
+                      int64_t *out_run)
+{
+    int64_t have = keep ? common(&m->fed, ids, n) : 0;
+
+    if (have == n)
+        have--; // the last one is run for its logits
+    m->fed.n = have; // whatever fails
+    HN_TRY(hn__reserve((void **)&m->fed.id, &m->fed.cap, n, sizeof *m->fed.id));
+    HN_TRY(run(m, ids + have, n - have, have, logits));
+    memcpy(m->fed.id + have, ids + have, (size_t)(n - have) * sizeof *ids);
+    m->fed.n = n;
+    if (out_run)
+        *out_run = n - have;
     return HN_OK;
 }
 
@@ -89,7 +141,8 @@ hn_status hn_lm_next_logits(hn_lm *m, const int32_t ids[], int64_t n, float out[
         return hn_fail(HN_ERR_ARG, "%" PRId64 " tokens; the model takes 1 to %" PRId64, n,
                        m->config.context);
     HN_TRY(check_ids(m, ids, n));
-    return feed(m, ids, n, 0, out);
+    HN_TRY(grow_caches(m, n));
+    return feed(m, ids, n, false, out, NULL);
 }
 
 // ---- sampling ------------------------------------------------------------------------------
@@ -138,6 +191,8 @@ static int32_t sample(const float *logits, int64_t n, const hn_sample_params *p,
     return room[kept ? kept - 1 : 0].id;
 }
 
+// ---- the loop ------------------------------------------------------------------------------
+
 typedef struct talk {
     hn_lm *m;
     const hn_sample_params *p;
@@ -145,62 +200,114 @@ typedef struct talk {
     void *user;
     float *logits;
     choice *room;
-    int64_t made;
+    hn_generated done;
 } talk;
 
-static hn_status run_talk(talk *t, const hn_ids *prompt)
+static hn_status append(hn_ids *ids, int32_t id)
 {
-    hn_rng rng = hn__rng(t->p->seed, 0x67656e);
-    int64_t at = prompt->n;
-
-    HN_TRY(feed(t->m, prompt->id, prompt->n, 0, t->logits));
-    while (t->made < t->p->n_tokens) {
-        size_t n;
-        const int32_t id = sample(t->logits, t->m->config.vocab, t->p, &rng, t->room);
-        if (id == t->m->end && !t->p->ignore_end)
-            break;
-        t->made++;
-        const void *bytes = hn_tokenizer_bytes(t->m->tok, id, &n);
-        if (bytes && !hn_tokenizer_is_special(t->m->tok, id) && t->fn && !t->fn(t->user, bytes, n))
-            break;
-        if (t->made < t->p->n_tokens)
-            HN_TRY(feed(t->m, &id, 1, at++, t->logits));
-    }
+    HN_TRY(hn__reserve((void **)&ids->id, &ids->cap, ids->n + 1, sizeof *ids->id));
+    ids->id[ids->n++] = id;
     return HN_OK;
 }
 
-hn_status hn_lm_generate(hn_lm *m, const void *text, size_t n, const hn_sample_params *p,
-                         hn_text_fn fn, void *user, int64_t *out_n)
+// One token more. *more is false where it is the last.
+static hn_status say(talk *t, hn_rng *rng, hn_ids *ids, bool *more)
 {
-    talk t = { m, p, fn, user, NULL, NULL, 0 };
-    hn_ids prompt = { 0 };
-    hn_status s = hn_tokenizer_encode(m->tok, text, n, 0, &prompt);
+    size_t n;
+    const int32_t id = sample(t->logits, t->m->config.vocab, t->p, rng, t->room);
+    const void *bytes = hn_tokenizer_bytes(t->m->tok, id, &n);
 
-    if (s == HN_OK && prompt.n == 0) {
-        if (m->start < 0)
-            s = hn_fail(HN_ERR_ARG, "the prompt is empty, and the model has no start token");
-        else
-            s = hn__reserve((void **)&prompt.id, &prompt.cap, 1, sizeof *prompt.id);
-        if (s == HN_OK)
-            prompt.id[prompt.n++] = m->start;
-    }
-    if (s == HN_OK && prompt.n + p->n_tokens > m->config.context)
-        s = hn_fail(HN_ERR_ARG,
-                    "%" PRId64 " tokens of prompt and %" PRId64
-                    " to make exceed the context of %" PRId64,
-                    prompt.n, p->n_tokens, m->config.context);
+    HN_TRY(append(ids, id));
+    *more = false;
+    if (!t->p->ignore_end && hn_lm_is_end(t->m, id))
+        return HN_OK;
+    t->done.tokens++;
+    if (bytes && !hn_tokenizer_is_special(t->m->tok, id) && t->fn && !t->fn(t->user, bytes, n))
+        return HN_OK;
+    *more = t->done.tokens < t->p->n_tokens;
+    return *more ? feed(t->m, ids->id, ids->n, true, t->logits, NULL) : HN_OK;
+}
+
+static hn_status run_talk(talk *t, hn_ids *ids, bool keep)
+{
+    hn_rng rng = hn__rng(t->p->seed, 0x67656e);
+    bool more = t->p->n_tokens > 0;
+    uint64_t start = hn__now_ns();
+
+    HN_TRY(feed(t->m, ids->id, ids->n, keep, t->logits, &t->done.prompt_tokens));
+    t->done.prompt_ns = (double)(hn__now_ns() - start);
+    start = hn__now_ns();
+    while (more)
+        HN_TRY(say(t, &rng, ids, &more));
+    t->done.ns = (double)(hn__now_ns() - start);
+    return HN_OK;
+}
+
+static hn_status go_on(hn_lm *m, hn_ids *ids, const hn_sample_params *p, bool keep, hn_text_fn fn,
+                       void *user, hn_generated *out)
+{
+    talk t = { .m = m, .p = p, .fn = fn, .user = user };
+    const size_t v = (size_t)m->config.vocab;
+
+    if (p->n_tokens < 0 || ids->n + p->n_tokens > m->config.context)
+        return hn_fail(HN_ERR_ARG,
+                       "%" PRId64 " tokens of prompt and %" PRId64
+                       " to make exceed the model's context of %" PRId64,
+                       ids->n, p->n_tokens, m->config.context);
+    HN_TRY(check_ids(m, ids->id, ids->n));
+    HN_TRY(grow_caches(m, ids->n + p->n_tokens));
+    t.logits = hn__calloc(v, sizeof *t.logits);
+    t.room = p->temperature > 0 ? hn__calloc(v, sizeof *t.room) : NULL;
+    hn_status s = t.logits && (t.room || !(p->temperature > 0)) ? HN_OK
+                                                               : hn__nomem(v * sizeof *t.room);
     if (s == HN_OK)
-        s = check_ids(m, prompt.id, prompt.n);
-    t.logits = hn__calloc((size_t)m->config.vocab, sizeof *t.logits);
-    t.room = hn__calloc((size_t)m->config.vocab, sizeof *t.room);
-    if (s == HN_OK && (!t.logits || !t.room))
-        s = hn__nomem((size_t)m->config.vocab * sizeof *t.room);
-    if (s == HN_OK)
-        s = run_talk(&t, &prompt);
-    if (out_n)
-        *out_n = t.made;
+        s = run_talk(&t, ids, keep);
+    if (out)
+        *out = t.done;
     hn__free(t.logits);
     hn__free(t.room);
-    hn_ids_free(&prompt);
+    return s;
+}
+
+hn_status hn_lm_continue(hn_lm *m, hn_ids *ids, const hn_sample_params *p, hn_text_fn fn,
+                         void *user, hn_generated *out)
+{
+    if (out)
+        *out = (hn_generated){ 0 };
+    if (ids->n < 1)
+        return hn_fail(HN_ERR_ARG, "there are no tokens to go on from");
+    return go_on(m, ids, p, true, fn, user, out);
+}
+
+hn_status hn_lm_encode(hn_lm *m, const void *text, size_t n, int flags, hn_ids *ids)
+{
+    const int64_t had = ids->n;
+
+    if (had == 0 && m->adds_start)
+        HN_TRY(append(ids, m->start));
+    hn_status s = hn_tokenizer_encode(m->tok, text, n, flags, ids);
+    // A text that begins with the start token itself has it once.
+    if (s == HN_OK && ids->n > 1 && had == 0 && m->adds_start && ids->id[1] == m->start)
+        memmove(ids->id, ids->id + 1, (size_t)--ids->n * sizeof *ids->id);
+    if (s)
+        ids->n = had;
+    return s;
+}
+
+hn_status hn_lm_generate(hn_lm *m, const void *text, size_t n, const hn_sample_params *p,
+                         hn_text_fn fn, void *user, hn_generated *out)
+{
+    hn_ids ids = { 0 };
+    hn_status s = hn_lm_encode(m, text, n, p->flags, &ids);
+
+    if (out)
+        *out = (hn_generated){ 0 };
+    if (s == HN_OK && ids.n == 0)
+        s = m->empty < 0
+                ? hn_fail(HN_ERR_ARG, "the prompt is empty, and the model has no start token")
+                : append(&ids, m->empty);
+    if (s == HN_OK)
+        s = go_on(m, &ids, p, false, fn, user, out);
+    hn_ids_free(&ids);
     return s;
 }

@@ -1,11 +1,11 @@
-// Opening a language model: a folder of config.json, weights and tokenizer.
-#include "base/os.h"
-#include "io/checkpoint.h"
-#include "io/json.h"
+// Opening a language model: configuration, weights and tokenizer out of any format.
+#include "io/pretrained.h"
 #include "nn/lm.h"
 
 #include <stdio.h>
 #include <string.h>
+
+// ---- weights -------------------------------------------------------------------------------
 
 // The tensor of a weight: by its name, or with the prefix that some GPT-2 files carry.
 static const hn_tensor *find_tensor(const hn_tensors *files, const char *name)
@@ -18,29 +18,64 @@ static const hn_tensor *find_tensor(const hn_tensors *files, const char *name)
     return hn_tensors_find(files, longer);
 }
 
-static hn_status load_tensor(hn_weights *w, const hn_tensors *files, const char *name,
-                             const hn_type *want, bool trainable)
+// Matrices stay as they lie in the file, if the graph can take them so.
+static hn_dtype stored_type(const hn_type *have, const hn_type *want, bool f32)
 {
-    const hn_tensor *t = find_tensor(files, name);
-    hn_type have;
-    char a[128], b[128];
+    const bool floats = have->dtype == HN_F16 || have->dtype == HN_BF16;
+    const bool keep = floats || hn_dtype_block(have->dtype) > 1;
+    return !f32 && want->rank == 2 && want->dtype == HN_F32 && keep ? have->dtype : want->dtype;
+}
 
-    if (!t)
-        return hn_fail(HN_ERR_FORMAT, "tensor '%s' is missing", name);
-    HN_TRY(hn_tensor_type(t, &have));
-    if (!hn__shape_equal(&have, want))
-        return hn_fail(HN_ERR_FORMAT, "tensor '%s' is %s, the configuration wants %s", name,
-                       hn__type_text(&have, a, sizeof a), hn__type_text(want, b, sizeof b));
-    void *data = hn__calloc((size_t)hn_type_bytes(want), 1);
+// A tensor into the weight that was made for it. One that lies in the file as the weight does goes
+// there without a copy on the way.
+static hn_status upload(hn_weights *w, const char *name, const hn_tensor *t, const hn_type *type)
+{
+    const int64_t n = hn_type_bytes(type);
+    const bool as_it_lies = t->dtype == type->dtype && !t->paired_heads && !t->transposed;
+    if (as_it_lies)
+        return hn_weights_write(w, name, t->data, n);
+    void *data = hn__calloc((size_t)n, 1);
     if (!data)
-        return hn__nomem((size_t)hn_type_bytes(want));
-    hn_status s = hn_tensor_read(t, want->dtype, data);
+        return hn__nomem((size_t)n);
+    hn_status s = hn_tensor_read(t, type->dtype, data);
     if (s == HN_OK)
-        s = hn_weights_put(w, name, *want, trainable);
-    if (s == HN_OK)
-        s = hn_weights_write(w, name, data, hn_type_bytes(want));
+        s = hn_weights_write(w, name, data, n);
     hn__free(data);
     return s;
+}
+
+// A tensor that the file has the other way round, as the file has it.
+static hn_tensor as_stored(const hn_tensor *t)
+{
+    hn_tensor r = *t;
+    if (t->transposed) {
+        r.dim[0] = t->dim[1];
+        r.dim[1] = t->dim[0];
+        r.transposed = false;
+    }
+    return r;
+}
+
+static hn_status load_tensor(hn_lm *m, const hn_pretrained *p, const hn__node *node, bool f32)
+{
+    const hn__source_attr *a = node->attr;
+    const hn_tensor *found = find_tensor(p->tensors, node->name);
+    hn_type type;
+    char have[128], want[128];
+
+    if (!found)
+        return hn_fail(HN_ERR_FORMAT, "tensor '%s' is missing", node->name);
+    const hn_tensor turned = as_stored(found), *t = m->config.rows_out ? &turned : found;
+    HN_TRY(hn_tensor_type(t, &type));
+    if (!hn__shape_equal(&type, &a->type))
+        return hn_fail(HN_ERR_FORMAT, "tensor '%s' is %s, the configuration wants %s", node->name,
+                       hn__type_text(&type, have, sizeof have),
+                       hn__type_text(&a->type, want, sizeof want));
+    type.dtype = stored_type(&type, &a->type, f32);
+    HN_TRY(hn_weights_put(m->weights, node->name, type, a->trainable && type.dtype == HN_F32));
+    HN_TRY(hn_context(upload(m->weights, node->name, t, &type), "tensor '%s'", node->name));
+    hn__tensors_release(p->files, t);
+    return HN_OK;
 }
 
 static hn_status check_map(hn_lm *m)
@@ -59,30 +94,56 @@ static hn_status check_map(hn_lm *m)
 }
 
 // Every param and state of the model's graph, from the files.
-static hn_status load_weights(hn_lm *m, const hn_tensors *files)
+static hn_status load_weights(hn_lm *m, const hn_pretrained *p, bool f32)
 {
     hn_graph *g;
     HN_TRY(hn_graph_create(&g));
     const hn_val ids = hn_input(g, "ids", (hn_type){ HN_I32, 2, { 1, 1 } });
     hn_lm_logits(g, &m->config, hn_lm_hidden(g, &m->config, ids, NULL));
     hn_status s = hn_graph_status(g);
-    for (int64_t i = 0; s == HN_OK && i < g->n_nodes; i++) {
-        const hn__source_attr *a = g->nodes[i].attr;
-        if (g->nodes[i].name && strcmp(g->nodes[i].op->name, "param") == 0)
-            s = load_tensor(m->weights, files, g->nodes[i].name, &a->type, a->trainable);
-    }
+    for (int64_t i = 0; s == HN_OK && i < g->n_nodes; i++)
+        if (g->nodes[i].name && !strcmp(g->nodes[i].op->name, "param"))
+            s = load_tensor(m, p, &g->nodes[i], f32);
     hn_graph_destroy(&g);
+    m->config.weights = m->weights;
     return s == HN_OK && m->config.head == HN_HEAD_VQ ? check_map(m) : s;
 }
 
-// A token by config.json's key, or by its usual texts; -1 where there is none.
-static int32_t find_special(const hn_lm *m, const json_t *config, const char *key)
+// GPT-2's matrices lie as [out, in] in GGUF files, and are multiplied so; elsewhere, and where
+// they are to be f32, as [in, out].
+static void find_layout(hn_lm *m, const hn_pretrained *p, bool f32)
+{
+    const hn_tensor *t = find_tensor(p->tensors, "h.0.attn.c_attn.weight");
+    m->config.rows_out = m->config.family == HN_LM_GPT2 && t && t->transposed && !f32;
+}
+
+// ---- tokens --------------------------------------------------------------------------------
+
+static bool is_token(const hn_lm *m, const json_t *v)
+{
+    return json_is_integer(v) && json_integer_value(v) >= 0 &&
+           json_integer_value(v) < m->config.vocab;
+}
+
+static void add_end(hn_lm *m, const json_t *v)
+{
+    if (is_token(m, v) && m->n_ends < HN__LM_MAX_ENDS &&
+        !hn_lm_is_end(m, (int32_t)json_integer_value(v)))
+        m->ends[m->n_ends++] = (int32_t)json_integer_value(v);
+}
+
+// One end token or a list of them.
+static void add_ends(hn_lm *m, const json_t *o)
+{
+    const json_t *v = json_object_get(o, "eos_token_id");
+    add_end(m, v);
+    for (size_t i = 0; i < json_array_size(v); i++)
+        add_end(m, json_array_get(v, i));
+}
+
+static int32_t usual_end(const hn_lm *m)
 {
     static const char *const usual[] = { "<|endoftext|>", "<|im_end|>", "</s>" };
-    const json_t *v = json_object_get(config, key);
-    if (json_is_integer(v) && json_integer_value(v) >= 0 &&
-        json_integer_value(v) < m->config.vocab)
-        return (int32_t)json_integer_value(v);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
         const int32_t id = hn_tokenizer_find(m->tok, usual[i], strlen(usual[i]));
         if (id >= 0 && id < m->config.vocab)
@@ -91,62 +152,99 @@ static int32_t find_special(const hn_lm *m, const json_t *config, const char *ke
     return -1;
 }
 
-static hn_status load_folder(hn_lm *m, const char *dir)
+static int32_t start_token(const hn_lm *m, const hn_pretrained *p)
 {
-    char *config = hn__path_join(dir, "config.json");
-    hn_tensors *files = NULL;
-    json_t *o = NULL;
-    hn_status s = config ? hn_lm_config_load(config, &m->config) : hn__nomem(strlen(dir));
-
-    if (s == HN_OK)
-        s = hn__json_load(config, 1 << 20, &o);
-    if (s == HN_OK)
-        s = hn_tokenizer_load(dir, &m->tok);
-    if (s == HN_OK && hn_tokenizer_vocab_size(m->tok) > m->config.vocab)
-        s = hn_fail(HN_ERR_FORMAT, "the tokenizer has %d tokens, the model %" PRId64,
-                    hn_tokenizer_vocab_size(m->tok), m->config.vocab);
-    if (s == HN_OK)
-        s = hn_tensors_open(dir, &files);
-    if (s == HN_OK)
-        s = load_weights(m, files);
-    if (s == HN_OK) {
-        m->start = find_special(m, o, "bos_token_id");
-        m->end = find_special(m, o, "eos_token_id");
+    const json_t *const from[] = { p->config, p->generation };
+    for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
+        const json_t *v = json_object_get(from[i], "bos_token_id");
+        if (is_token(m, v))
+            return (int32_t)json_integer_value(v);
     }
-    json_decref(o);
-    hn_tensors_destroy(&files);
-    hn__free(config);
-    return s;
+    return -1;
 }
 
-// A training folder's newest good checkpoint, or the folder itself.
-static hn_status load(hn_lm *m, const char *path)
+// Whether the files want the start token before a prompt: they say so, or leave it to the habit of
+// the tokenizer that they name.
+static bool adds_start(const hn_pretrained *p)
 {
-    char *config = hn__path_join(path, "config.json"), *newest;
-    int64_t step;
-    if (!config)
-        return hn__nomem(strlen(path));
-    const bool plain = hn__exists(config);
-    hn__free(config);
-    if (plain)
-        return load_folder(m, path);
-    HN_TRY(hn__checkpoint_latest(path, &newest, &step));
-    const hn_status s = load_folder(m, newest);
-    hn__free(newest);
-    return s;
+    const json_t *v = json_object_get(p->tokenizer_config, "add_bos_token");
+    const char *kind = json_string_value(json_object_get(p->tokenizer_config, "tokenizer_class"));
+    return json_is_boolean(v) ? json_is_true(v)
+                              : kind && !strncmp(kind, "LlamaTokenizer", 14);
 }
 
-hn_status hn_lm_open(hn_device *d, const char *path, hn_lm **out)
+// What stands before texts, and what ends them. In a model trained here the end of text parts the
+// texts it saw, so it may stand before one.
+static void find_tokens(hn_lm *m, const hn_pretrained *p)
 {
+    const int32_t end = usual_end(m), start = start_token(m, p);
+    const bool ours = hn__json_has(p->config, "hornito");
+
+    add_ends(m, p->generation);
+    add_ends(m, p->config);
+    if (!m->n_ends && end >= 0)
+        m->ends[m->n_ends++] = end;
+    m->adds_start = start >= 0 && adds_start(p);
+    m->start = m->adds_start ? start : ours ? end : -1;
+    m->empty = start >= 0 ? start : end;
+}
+
+bool hn_lm_is_end(const hn_lm *m, int32_t id)
+{
+    for (int i = 0; i < m->n_ends; i++)
+        if (m->ends[i] == id)
+            return true;
+    return false;
+}
+
+// Vocabularies are often rounded up, but not by as much as this.
+static hn_status check_tokenizer(const hn_lm *m)
+{
+    const int64_t have = hn_tokenizer_vocab_size(m->tok), want = m->config.vocab;
+    const int64_t most = want / 16 > 1024 ? want / 16 : 1024;
+    if (have > want || have < want - most)
+        return hn_fail(HN_ERR_FORMAT,
+                       "the tokenizer has %" PRId64 " tokens and the model %" PRId64
+                       ": it belongs to another model", have, want);
+    return HN_OK;
+}
+
+// ---- the whole -----------------------------------------------------------------------------
+
+static hn_status refuse_other(const hn_pretrained *p)
+{
+    const char *type = hn_pretrained_model_type(p);
+    return strcmp(type, "whisper") ? HN_OK
+                                   : hn_fail(HN_ERR_UNSUPPORTED,
+                                             "this is a speech model (whisper), not a language "
+                                             "model; hornito speech takes it");
+}
+
+static hn_status load(hn_lm *m, const hn_pretrained *p, bool f32)
+{
+    HN_TRY(refuse_other(p));
+    HN_TRY(hn__lm_config_read(p->config, "config.json", &m->config));
+    HN_TRY(hn__pretrained_tokenizer(p, &m->tok));
+    HN_TRY(check_tokenizer(m));
+    find_tokens(m, p);
+    find_layout(m, p, f32);
+    return load_weights(m, p, f32);
+}
+
+hn_status hn_lm_open(hn_device *d, const char *path, const hn_lm_open_params *params, hn_lm **out)
+{
+    hn_pretrained *p = NULL;
     *out = NULL;
     hn_lm *m = hn__calloc(1, sizeof *m);
     if (!m)
         return hn__nomem(sizeof *m);
     m->dev = d;
-    m->start = m->end = -1;
     hn_status s = hn_weights_create(d, &m->weights);
     if (s == HN_OK)
-        s = load(m, path);
+        s = hn_pretrained_open(path, &p);
+    if (s == HN_OK)
+        s = load(m, p, params && params->f32);
+    hn_pretrained_close(&p);
     if (s)
         hn_lm_close(&m);
     *out = m;
@@ -162,6 +260,7 @@ void hn_lm_close(hn_lm **m)
     hn_plan_destroy(&(*m)->score);
     hn_weights_destroy(&(*m)->weights);
     hn_tokenizer_destroy(&(*m)->tok);
+    hn_ids_free(&(*m)->fed);
     hn__free(*m);
     *m = NULL;
 }

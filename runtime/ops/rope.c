@@ -23,10 +23,11 @@ typedef struct split {
     float high[2][HN_MAX_ROPE / 2], low[2][HN_MAX_ROPE / 2]; // of f_i, and of 128 f_i
 } split;
 
-static void split_frequencies(int pairs, double base, split *s)
+static void split_frequencies(int pairs, double base, const float *divide, split *s)
 {
     for (int i = 0; i < pairs; i++) {
         double f = pow(base, -2.0 * i / (2 * pairs)) / 6.283185307179586;
+        f /= divide ? (double)divide[i] : 1;
         for (int k = 0; k < 2; k++, f *= 128) {
             const double part = f - floor(f), high = floor(part * 4096) / 4096;
             s->high[k][i] = (float)high;
@@ -46,7 +47,8 @@ static hn_val fraction(hn_graph *g, hn_val x)
 }
 
 // Angles in radians, [T, pairs]. positions: i32 [T]
-static hn_val angles(hn_graph *g, hn_val positions, int pairs, double base)
+static hn_val angles(hn_graph *g, hn_val positions, int pairs, double base,
+                     const float *divide)
 {
     split s;
     const int64_t t = hn__numel(hn__type(g, positions));
@@ -55,7 +57,7 @@ static hn_val angles(hn_graph *g, hn_val positions, int pairs, double base)
     const hn_val part[2] = { hn_sub(g, p, hn_mul_scalar(g, a, 128)), a }; // b, a
     hn_val turns = { 0 };
 
-    split_frequencies(pairs, base, &s);
+    split_frequencies(pairs, base, divide, &s);
     for (int k = 0; k < 2; k++) {
         const hn_val high = fraction(g, hn_mul(g, part[k], row(g, s.high[k], pairs)));
         const hn_val low = hn_mul(g, part[k], row(g, s.low[k], pairs));
@@ -81,7 +83,12 @@ static hn_val rope(hn_graph *g, hn_val x, hn_val positions, const hn_rope_params
     if (!(p.base >= 0))
         return hn__graph_fail(
             g, hn_fail(HN_ERR_ARG, "rope: base is %g, must be > 0", (double)p.base));
-    const hn_val angle = angles(g, positions, (int)dim / 2, p.base > 0 ? p.base : 10000);
+    for (int64_t i = 0; p.divide && i < dim / 2; i++)
+        if (!(p.divide[i] > 0))
+            return hn__graph_fail(g, hn_fail(HN_ERR_ARG, "rope: pair %d is divided by %g, must be > 0",
+                                             (int)i, (double)p.divide[i]));
+    const hn_val angle =
+        angles(g, positions, (int)dim / 2, p.base > 0 ? p.base : 10000, p.divide);
     return rotate(g, x, hn_cos(g, angle), hn_sin(g, angle), p.neighbours);
 }
 

@@ -67,6 +67,21 @@ static hn_status grow(hn_weights *w)
     return HN_OK;
 }
 
+void hn_weights_remove(hn_weights *w, const char *name)
+{
+    const int64_t at = hn_weights_find(w, name);
+
+    if (at < 0)
+        return;
+    hn_buffer_destroy(&w->tensors[at].buf);
+    hn__free(w->tensors[at].name);
+    w->n--;
+    memmove(&w->tensors[at], &w->tensors[at + 1], (size_t)(w->n - at) * sizeof *w->tensors);
+    memset(w->bucket, 0, (size_t)w->n_buckets * sizeof *w->bucket);
+    for (int64_t i = 0; i < w->n; i++)
+        *find(w, w->tensors[i].name) = i + 1;
+}
+
 int64_t hn_weights_find(const hn_weights *w, const char *name)
 {
     return w->n_buckets ? *find(w, name) - 1 : -1;
