@@ -331,6 +331,9 @@ static const char ok[] = "\"merges\":[\"a b\"],";
 #define ADDED(id, content)                                                                        \
     "[{\"id\":" #id ",\"content\":\"" content "\",\"single_word\":false,\"lstrip\":false,"        \
     "\"rstrip\":false,\"normalized\":false,\"special\":true}]"
+#define POST(single)                                                                              \
+    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[" single "],\"pair\":[],"        \
+    "\"special_tokens\":{\"ab\":{\"ids\":[256]},\"no\":{\"ids\":[257]}}},"
 static const struct {
     const char *pre, *model, *added, *rest, *why;
 } cases[] = {
@@ -354,9 +357,19 @@ static const struct {
     { level, "\"merges\":[],\"type\":\"WordPiece\",", "[]", "", "WordPiece" },
     { level, "\"merges\":[],\"news\":1,", "[]", "", "news" },
     { level, ok, "[]", "\"news\":1,", "news" },
-    { level, ok, "[]", "\"truncation\":{},", "truncation" },
+    { level, ok, "[]", "\"truncation\":{\"max_length\":1},", NULL },
     { level, ok, "[]", "\"normalizer\":{\"type\":\"Lowercase\"},", "Lowercase" },
-    { level, ok, "[]", "\"post_processor\":{\"type\":\"TemplateProcessing\"},", "Template" },
+    { level, ok, "[]", "\"post_processor\":{\"type\":\"TemplateProcessing\"},", "\"single\"" },
+    { level, ok, "[]", POST("{\"Sequence\":{}}"), NULL },
+    { level, ok, "[]", POST("{\"SpecialToken\":{\"id\":\"ab\"}},{\"Sequence\":{}}"), NULL },
+    { level, ok, "[]", POST("{\"SpecialToken\":{\"id\":\"ab\"}}"), "has no text" },
+    { level, ok, "[]", POST("{\"Sequence\":{}},{\"Sequence\":{}}"), "nor the one text" },
+    { level, ok, "[]", POST("{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{}}"), "'x' is not" },
+    { level, ok, "[]", POST("{\"SpecialToken\":{\"id\":\"no\"}},{\"Sequence\":{}}"), "no token" },
+    { level, ok, "[]", "\"post_processor\":{\"type\":\"BertProcessing\"},", "BertProcessing" },
+    { level, ok, "[]", "\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a\"},"
+                      "\"content\":\"\"},", "is no String" },
+    { level, "\"merges\":[\"a b\"],\"unk_token\":\"none\",", "[]", "", NULL },
     { "null", ok, "[]", "", "pre_tokenizer" },
     { "{\"type\":\"Metaspace\"}", ok, "[]", "", "last" },
     { "{\"type\":\"ByteLevel\"}", ok, "[]", "", "add_prefix_space" },

@@ -1,4 +1,4 @@
-// Files: named tensors (safetensors, ONNX, npy) and byte-level BPE tokenizers.
+// Files: named tensors (safetensors, ONNX, npy), pretrained models, BPE tokenizers.
 #ifndef HORNITO_IO_H
 #define HORNITO_IO_H
 
@@ -57,16 +57,12 @@ HN_API hn_status hn_tensors_get(const hn_tensors *t, const char *name, const hn_
 HN_API const char *hn_tensors_metadata(const hn_tensors *t, const char *key);
 
 // The type that a graph gives the tensor. Errors: UNSUPPORTED for an element type without an
-// hn_dtype, more than HN_MAX_RANK dimensions, or a dimension of 0. Of a quantised tensor that is
-// transposed it is HN_F32.
+// hn_dtype, more than HN_MAX_RANK dimensions, or a dimension of 0.
 HN_API hn_status hn_tensor_type(const hn_tensor *t, hn_type *out);
-// Copies all elements to dst, converted to `as`, in the order that the name's owner has: rotary
-// pairs as split halves, nothing transposed. dst holds as many elements as the tensor. Beside the
-// types of hn_dtype it reads F64, I64 and BOOL. Floats are rounded to the type; to i32 and u8
-// fractions are dropped; blocks stay as they are where `as` is the tensor's type, and are made for
-// HN_Q8_0, HN_Q4_0 and HN_Q4_1.
-// Errors: UNSUPPORTED for another type, and for blocks of a transposed tensor; ARG where rows are
-// no whole blocks; FORMAT for a number outside i32 or u8.
+// Copies all elements to dst, converted to `as`; dst holds as many elements as the tensor. Beside
+// the types of hn_dtype it reads F64, I64 and BOOL. Floats are rounded to the type; to i32 and u8
+// fractions are dropped. Errors: UNSUPPORTED for another type; FORMAT for a number outside i32 or
+// u8.
 HN_API hn_status hn_tensor_read(const hn_tensor *t, hn_dtype as, void *dst);
 
 // Writes a safetensors file as a stream: the list first (name, dtype, rank and dim of each are
@@ -115,7 +111,9 @@ HN_API const hn_tensors *hn_pretrained_file_tensors(const hn_pretrained *p);
 
 // ---- tokenizers -----------------------------------------------------------------------------
 
-// A byte-level BPE tokenizer. It keeps a cache, so one thread at a time.
+// A BPE tokenizer, of one of two kinds: byte-level (GPT-2, Llama 3, Qwen2, Whisper), or over
+// characters with bytes to fall back on (SentencePiece's: Llama 2, Mistral). It keeps a cache, so
+// one thread at a time.
 typedef struct hn_tokenizer hn_tokenizer;
 
 // Token numbers: a growing list. Start with {0}; hn_ids_free ends it.
@@ -128,7 +126,8 @@ HN_API void hn_ids_free(hn_ids *ids);
 // Loads a tokenizer.json, or a folder: tokenizer.json where it is there, else vocab.json and
 // merges.txt, else encoder.json and vocab.bpe (GPT-2's, with <|endoftext|> special).
 // Errors: IO; FORMAT with file, place and reason; UNSUPPORTED with the name of what the file asks
-// for and this reader does not do; NOMEM. *out is then NULL.
+// for and this reader does not do; NOMEM. *out is then NULL. A file's "truncation" and "padding"
+// are about batches and left to the caller: a text is encoded whole.
 HN_API hn_status hn_tokenizer_load(const char *path, hn_tokenizer **out);
 // GPT-2's pair of files by name.
 HN_API hn_status hn_tokenizer_load_pair(const char *vocab_path, const char *merges_path,
@@ -156,17 +155,38 @@ HN_API int hn_tokenizer_vocab_size(const hn_tokenizer *t);
 // A hash over what decides the tokens of a text: the same on every machine.
 HN_API uint64_t hn_tokenizer_hash(const hn_tokenizer *t);
 
+// How many of the 256 byte values no token stands for. Text loses them when it is encoded (the
+// log says so once), or gets the unknown token where the file names one.
+HN_API int hn_tokenizer_missing_bytes(const hn_tokenizer *t);
+// The tokens that the file wants before a text (a template; GGUF's add_bos_token): how many, and
+// *out, valid as long as t. Mostly none or one.
+HN_API int64_t hn_tokenizer_start(const hn_tokenizer *t, const int32_t **out);
+
 typedef enum hn_encode_flags {
     HN_ENCODE_SPECIAL = 1, // special tokens written in the text become their tokens
+    HN_ENCODE_START = 2,   // the tokens that the file wants before a text are put there,
+    HN_ENCODE_END = 4,     // and after it
 } hn_encode_flags;
 // Appends the tokens of n bytes of text to ids. Without HN_ENCODE_SPECIAL the text of a special
-// token is encoded as any other. Bytes that are not UTF-8 become the tokens of these bytes, and
-// the text before and after is encoded as if it stood alone; decoding gives back every byte
-// (unless the tokenizer itself normalises, or drops what its pattern does not match).
+// token is encoded as any other; added tokens that are not special are always found. Bytes that
+// are not UTF-8 become the tokens of these bytes, and the text before and after is encoded as if
+// it stood alone; decoding gives back every byte (unless the tokenizer itself normalises, drops
+// what its pattern does not match, or lacks tokens for some bytes).
 // Errors: ARG for more than 2^31 - 1 bytes; UNSUPPORTED where the split pattern of the file needs
 // too much backtracking; NOMEM. ids->n is unchanged on failure.
 HN_API hn_status hn_tokenizer_encode(hn_tokenizer *t, const void *text, size_t n, int flags,
                                      hn_ids *ids);
+
+// A piece of a text of several: `special` says whether special tokens are found in it.
+typedef struct hn_text_part {
+    const void *text;
+    size_t n;
+    bool special;
+} hn_text_part;
+// The same for parts that make up one text together: what is no special token of a special part is
+// encoded as if it had been written in one go. A special token across two parts is none.
+HN_API hn_status hn_tokenizer_encode_parts(hn_tokenizer *t, const hn_text_part parts[], int64_t n,
+                                           hn_ids *ids);
 // The bytes of one token, valid as long as t; *n_bytes is 0 and NULL is returned where id is no
 // token. A token may end inside a character, so bytes are not text until joined.
 HN_API const void *hn_tokenizer_bytes(const hn_tokenizer *t, int32_t id, size_t *n_bytes);
@@ -174,7 +194,8 @@ HN_API const void *hn_tokenizer_bytes(const hn_tokenizer *t, int32_t id, size_t 
 HN_API int32_t hn_tokenizer_find(const hn_tokenizer *t, const void *bytes, size_t n);
 HN_API bool hn_tokenizer_is_special(const hn_tokenizer *t, int32_t id);
 // The bytes of n tokens, joined. Writes at most cap bytes to out (NULL where cap is 0) and the
-// number of bytes in all to *n_bytes: call twice, or check. Special tokens give their text.
+// number of bytes in all to *n_bytes: call twice, or check. Special tokens give their text. Where
+// the tokenizer puts a space before a text, the first token loses it again.
 // Errors: ARG for an id that is no token.
 HN_API hn_status hn_tokenizer_decode(const hn_tokenizer *t, const int32_t ids[], int64_t n,
                                      void *out, size_t cap, size_t *n_bytes);

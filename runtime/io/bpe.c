@@ -1,5 +1,6 @@
-// Byte-level BPE: the tables of a tokenizer, and the merging of one pre-token.
+// BPE: the tables of a tokenizer, and the merging of one pre-token.
 #include "io/bpe.h"
+#include "io/text.h"
 
 #include <string.h>
 
@@ -57,6 +58,7 @@ hn_status hn__bpe_create(int32_t n_token, hn_tokenizer **out)
     if (!t)
         return hn__nomem(sizeof *t);
     t->n_token = n_token;
+    t->unknown = -1;
     t->token = hn__calloc((size_t)n_token, sizeof *t->token);
     t->cache = hn__calloc(HN__CACHE_SLOTS, sizeof *t->cache);
     if (!t->token || !t->cache) {
@@ -76,8 +78,12 @@ void hn_tokenizer_destroy(hn_tokenizer **tp)
     hn__pretoken_free(&t->word);
     hn__arena_reset(&t->arena);
     hn__arena_reset(&t->cache_arena);
+    if (t->text != t->token)
+        hn__free(t->text);
     hn__free(t->token);
-    hn__free(t->by_bytes);
+    hn__free(t->by_text.slot);
+    hn__free(t->by_name.slot);
+    hn__free(t->around);
     hn__free(t->merge);
     hn__free(t->rule);
     hn__free(t->added);
@@ -109,43 +115,128 @@ static uint32_t slots_for(int64_t n)
     return size;
 }
 
-// The slot that holds these bytes, or the free one where they would go.
-static uint32_t bytes_slot(const hn_tokenizer *t, const void *p, size_t n)
+hn_status hn__index_make(hn__index *x, int64_t n)
 {
-    uint32_t i = (uint32_t)hn__hash(p, n, 0) & (t->n_by_bytes - 1);
-    for (; t->by_bytes[i] >= 0; i = (i + 1) & (t->n_by_bytes - 1)) {
-        const hn__bytes *b = &t->token[t->by_bytes[i]];
+    x->n = slots_for(n);
+    x->slot = hn__resize(NULL, x->n, sizeof *x->slot);
+    if (!x->slot)
+        return hn__nomem(x->n * sizeof *x->slot);
+    memset(x->slot, 0xff, x->n * sizeof *x->slot);
+    return HN_OK;
+}
+
+// The slot that holds this name, or the free one where it would go.
+static uint32_t name_slot(const hn__index *x, const hn__bytes *list, const void *p, size_t n)
+{
+    uint32_t i = (uint32_t)hn__hash(p, n, 0) & (x->n - 1);
+    for (; x->slot[i] >= 0; i = (i + 1) & (x->n - 1)) {
+        const hn__bytes *b = &list[x->slot[i]];
         if (b->n == n && !memcmp(b->p, p, n))
             break;
     }
     return i;
 }
 
+void hn__index_add(hn__index *x, const hn__bytes *list, int32_t i)
+{
+    int32_t *slot = &x->slot[name_slot(x, list, list[i].p, list[i].n)];
+    if (*slot < 0)
+        *slot = i;
+}
+
+int32_t hn__index_find(const hn__index *x, const hn__bytes *list, const void *p, size_t n)
+{
+    return x->slot[name_slot(x, list, p, n)];
+}
+
+// The byte that a name of the form <0xNN> stands for, or -1.
+static int byte_of_name(const hn__bytes *b)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    if (b->n != 6 || memcmp(b->p, "<0x", 3) || b->p[5] != '>')
+        return -1;
+    const char *hi = memchr(digits, b->p[3], 16), *lo = memchr(digits, b->p[4], 16);
+    return hi && lo ? (int)(hi - digits) * 16 + (int)(lo - digits) : -1;
+}
+
+// The name with spaces for U+2581, in a copy only where it has one.
+static hn_status spaced(hn_tokenizer *t, const hn__bytes *name, hn__bytes *out)
+{
+    *out = *name;
+    uint8_t *to = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < name->n; i++) {
+        const bool space = name->n - i >= 3 && !memcmp(name->p + i, "\xe2\x96\x81", 3);
+        if (space && !to) {
+            to = hn__arena_copy(&t->arena, name->p, name->n);
+            if (!to)
+                return hn__nomem(name->n);
+        }
+        if (to)
+            to[n] = space ? ' ' : name->p[i];
+        n++;
+        i += space ? 2 : 0;
+    }
+    if (to)
+        *out = (hn__bytes){ to, n, name->raw };
+    return HN_OK;
+}
+
+hn_status hn__bpe_set_text(hn_tokenizer *t, bool fallback)
+{
+    t->text = hn__calloc((size_t)t->n_token, sizeof *t->text);
+    if (!t->text)
+        return hn__nomem((size_t)t->n_token * sizeof *t->text);
+    HN_TRY(hn__index_make(&t->by_name, t->n_token));
+    memset(t->byte_id, 0xff, sizeof t->byte_id);
+    for (int32_t id = 0; id < t->n_token; id++) {
+        const hn__bytes *name = &t->token[id];
+        if (!name->p)
+            continue;
+        hn__index_add(&t->by_name, t->token, id);
+        const int byte = fallback ? byte_of_name(name) : -1;
+        if (byte < 0) {
+            HN_TRY(spaced(t, name, &t->text[id]));
+            continue;
+        }
+        const uint8_t b = (uint8_t)byte;
+        t->byte_id[byte] = t->byte_id[byte] < 0 ? id : t->byte_id[byte];
+        t->text[id] = (hn__bytes){ hn__arena_copy(&t->arena, &b, 1), 1, true };
+        if (!t->text[id].p)
+            return hn__nomem(1);
+    }
+    return HN_OK;
+}
+
 hn_status hn__bpe_index(hn_tokenizer *t)
 {
-    t->n_by_bytes = slots_for(t->n_token);
-    t->by_bytes = hn__resize(NULL, t->n_by_bytes, sizeof *t->by_bytes);
-    if (!t->by_bytes)
-        return hn__nomem(t->n_by_bytes * sizeof *t->by_bytes);
-    memset(t->by_bytes, 0xff, t->n_by_bytes * sizeof *t->by_bytes);
+    t->text = t->text ? t->text : t->token;
+    HN_TRY(hn__index_make(&t->by_text, t->n_token));
+    // What text never gives (added tokens, fallback bytes) comes second.
     for (int raw = 0; raw < 2; raw++)
         for (int32_t id = 0; id < t->n_token; id++) {
-            const hn__bytes *b = &t->token[id];
-            if (!b->p || b->raw != raw)
-                continue;
-            const uint32_t i = bytes_slot(t, b->p, b->n);
-            if (t->by_bytes[i] < 0)
-                t->by_bytes[i] = id;
+            const bool added = t->by_char && !t->text[id].p && t->token[id].p;
+            if (added)
+                t->text[id] = t->token[id];
+            if (t->text[id].p && t->text[id].raw == raw)
+                hn__index_add(&t->by_text, t->text, id);
         }
     for (int b = 0; b < 256; b++) {
         const uint8_t byte = (uint8_t)b;
-        t->byte_id[b] = t->by_bytes[bytes_slot(t, &byte, 1)];
-        if (t->byte_id[b] < 0 || t->token[t->byte_id[b]].raw)
-            return hn_fail(HN_ERR_FORMAT,
-                           "no token for the byte 0x%02x; not a byte-level vocabulary",
-                           (unsigned)b);
+        if (!t->by_char) {
+            const int32_t id = hn__index_find(&t->by_text, t->text, &byte, 1);
+            t->byte_id[b] = id < 0 || t->token[id].raw ? -1 : id;
+        }
+        t->n_no_byte += t->byte_id[b] < 0;
     }
     return HN_OK;
+}
+
+void hn__bpe_say_missing(const hn_tokenizer *t, const char *where)
+{
+    if (t->n_no_byte && t->unknown < 0)
+        hn__log(HN_LOG_INFO, "%s: %d byte values have no token; text loses them", where,
+                t->n_no_byte);
 }
 
 static uint32_t merge_slot(const hn_tokenizer *t, int32_t left, int32_t right)
@@ -173,6 +264,24 @@ hn_status hn__bpe_add_merges(hn_tokenizer *t, const int32_t (*rule)[2], const in
     for (int32_t i = 0; i < n; i++)
         t->merge[merge_slot(t, rule[i][0], rule[i][1])] =
             (hn__merge){ rule[i][0], rule[i][1], i, made[i] };
+    return HN_OK;
+}
+
+hn_status hn__bpe_set_around(hn_tokenizer *t, const int32_t *before, int32_t n_before,
+                             const int32_t *after, int32_t n_after)
+{
+    const size_t n = (size_t)n_before + (size_t)n_after;
+    hn__free(t->around);
+    t->around = hn__calloc(n, sizeof *t->around);
+    t->n_before = t->n_after = 0;
+    if (n && !t->around)
+        return hn__nomem(n * sizeof *t->around);
+    if (n_before)
+        memcpy(t->around, before, (size_t)n_before * sizeof *before);
+    if (n_after)
+        memcpy(t->around + n_before, after, (size_t)n_after * sizeof *after);
+    t->n_before = n_before;
+    t->n_after = n_after;
     return HN_OK;
 }
 
@@ -228,16 +337,85 @@ static void consider(const hn_tokenizer *t, int32_t i, int64_t *n_heap)
         heap_push(t->heap, n_heap, (uint64_t)(uint32_t)m->rank << 32 | (uint32_t)i);
 }
 
-// Merges in order of rank; each merge makes at most two new candidates, so n log n in all.
-static hn_status merge_piece(hn_tokenizer *t, const uint8_t *p, int32_t n, hn_ids *ids)
+typedef struct start {
+    hn_tokenizer *t;
+    int32_t n;
+    bool pending; // an unknown token, which may grow
+} start;
+
+static void put_symbol(start *s, int32_t id)
 {
-    HN_TRY(hn__reserve((void **)&t->symbol, &t->cap_symbol, n, sizeof *t->symbol));
-    HN_TRY(hn__reserve((void **)&t->heap, &t->cap_heap, 3 * (int64_t)n, sizeof *t->heap));
-    HN_TRY(hn__ids_room(ids, n));
+    s->t->symbol[s->n] = (hn__symbol){ id, s->n - 1, s->n + 1 };
+    s->n++;
+}
+
+static void put_unknown(start *s)
+{
+    if (s->pending)
+        put_symbol(s, s->t->unknown);
+    s->pending = false;
+}
+
+// The tokens of n bytes (one character's); false where one has none.
+static bool put_bytes(start *s, const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (s->t->byte_id[p[i]] < 0)
+            return false;
+    for (size_t i = 0; i < n; i++)
+        put_symbol(s, s->t->byte_id[p[i]]);
+    return true;
+}
+
+// What has no token is one unknown token, or lost. A pending one goes after the bytes that follow
+// it, as the original has it.
+static void put_lost(start *s)
+{
+    hn_tokenizer *t = s->t;
+    if (t->unknown >= 0) {
+        if (!t->fuse_unknown)
+            put_unknown(s);
+        s->pending = true;
+    } else if (!t->warned) {
+        t->warned = true;
+        hn__log(HN_LOG_WARN, "the tokenizer has no token for some bytes of the text: they are "
+                "left out");
+    }
+}
+
+// The symbols that merging begins with: bytes, or characters. Returns how many.
+static int32_t put_symbols(hn_tokenizer *t, const uint8_t *p, size_t n)
+{
+    start s = { t, 0, false };
+    for (size_t i = 0, len = 1; i < n; i += len) {
+        if (t->by_char)
+            hn__utf8_char(p + i, &len);
+        const int32_t id = t->by_char ? hn__index_find(&t->by_name, t->token, p + i, len)
+                                      : t->byte_id[p[i]];
+        if (id >= 0) {
+            put_unknown(&s);
+            put_symbol(&s, id);
+        } else if (!t->by_char || !put_bytes(&s, p + i, len)) {
+            put_lost(&s);
+        }
+    }
+    put_unknown(&s);
+    if (s.n)
+        t->symbol[s.n - 1].after = -1;
+    return s.n;
+}
+
+// Merges in order of rank; each merge makes at most two new candidates, so n log n in all.
+static hn_status merge_piece(hn_tokenizer *t, const uint8_t *p, size_t n_bytes, hn_ids *ids)
+{
+    HN_TRY(hn__reserve((void **)&t->symbol, &t->cap_symbol, (int64_t)n_bytes, sizeof *t->symbol));
+    HN_TRY(hn__reserve((void **)&t->heap, &t->cap_heap, 3 * (int64_t)n_bytes, sizeof *t->heap));
+    HN_TRY(hn__ids_room(ids, (int64_t)n_bytes));
     hn__symbol *s = t->symbol;
     int64_t n_heap = 0;
-    for (int32_t i = 0; i < n; i++)
-        s[i] = (hn__symbol){ t->byte_id[p[i]], i - 1, i + 1 < n ? i + 1 : -1 };
+    const int32_t n = put_symbols(t, p, n_bytes);
+    if (!n)
+        return HN_OK;
     for (int32_t i = 0; i < n; i++)
         consider(t, i, &n_heap);
     while (n_heap) {
@@ -264,8 +442,9 @@ static hn_status merge_piece(hn_tokenizer *t, const uint8_t *p, int32_t n, hn_id
 static hn_status encode_piece(hn_tokenizer *t, const uint8_t *p, size_t n, hn_ids *ids)
 {
     if (t->ignore_merges) {
-        const int32_t id = t->by_bytes[bytes_slot(t, p, n)];
-        if (id >= 0 && !t->token[id].raw) {
+        const int32_t id = t->by_char ? hn__index_find(&t->by_name, t->token, p, n)
+                                      : hn__index_find(&t->by_text, t->text, p, n);
+        if (id >= 0 && (t->by_char || !t->token[id].raw)) {
             HN_TRY(hn__ids_room(ids, 1));
             ids->id[ids->n++] = id;
             return HN_OK;
@@ -273,7 +452,7 @@ static hn_status encode_piece(hn_tokenizer *t, const uint8_t *p, size_t n, hn_id
     }
     if (n > INT32_MAX)
         return hn_fail(HN_ERR_ARG, "a word of %zu bytes is too long to encode", n);
-    return merge_piece(t, p, (int32_t)n, ids);
+    return merge_piece(t, p, n, ids);
 }
 
 // Keeps what was found. A cache that is full begins anew: text that changes, changes it.
@@ -329,14 +508,25 @@ int hn_tokenizer_vocab_size(const hn_tokenizer *t)
 
 const void *hn_tokenizer_bytes(const hn_tokenizer *t, int32_t id, size_t *n_bytes)
 {
-    const bool is_token = id >= 0 && id < t->n_token && t->token[id].p;
-    *n_bytes = is_token ? t->token[id].n : 0;
-    return is_token ? t->token[id].p : NULL;
+    const bool is_token = id >= 0 && id < t->n_token && t->text[id].p;
+    *n_bytes = is_token ? t->text[id].n : 0;
+    return is_token ? t->text[id].p : NULL;
 }
 
 int32_t hn_tokenizer_find(const hn_tokenizer *t, const void *bytes, size_t n)
 {
-    return t->by_bytes[bytes_slot(t, bytes, n)];
+    return hn__index_find(&t->by_text, t->text, bytes, n);
+}
+
+int hn_tokenizer_missing_bytes(const hn_tokenizer *t)
+{
+    return t->n_no_byte;
+}
+
+int64_t hn_tokenizer_start(const hn_tokenizer *t, const int32_t **out)
+{
+    *out = t->around;
+    return t->n_before;
 }
 
 bool hn_tokenizer_is_special(const hn_tokenizer *t, int32_t id)
@@ -357,6 +547,10 @@ hn_status hn_tokenizer_decode(const hn_tokenizer *t, const int32_t ids[], int64_
         const void *p = hn_tokenizer_bytes(t, ids[i], &m);
         if (!p)
             return hn_fail(HN_ERR_ARG, "element %" PRId64 ": %d is no token", i, (int)ids[i]);
+        if (i == 0 && m && t->strip_space && *(const char *)p == ' ') {
+            p = (const char *)p + 1;
+            m--;
+        }
         if (at < cap)
             memcpy((char *)out + at, p, m < cap - at ? m : cap - at);
         at += m;

@@ -143,7 +143,8 @@ typedef struct encoder {
     hn_ids *ids;
 } encoder;
 
-typedef hn_status (*part_fn)(encoder *e, const uint8_t *p, size_t n);
+// first: the part begins the text.
+typedef hn_status (*part_fn)(encoder *e, const uint8_t *p, size_t n, bool first);
 
 static hn_status push(hn_ids *ids, int32_t id)
 {
@@ -155,7 +156,7 @@ static hn_status push(hn_ids *ids, int32_t id)
 // Takes added tokens of one part (bit 1: raw, 2: normalised) out of the text, leftmost and then
 // longest first, and gives the text between to `rest`. A match that does not count (a special one
 // not asked for, one inside a word) still hides others that it overlaps, as the original has it.
-static hn_status cut(encoder *e, int part, const uint8_t *p, size_t n, part_fn rest)
+static hn_status cut(encoder *e, int part, const uint8_t *p, size_t n, bool first, part_fn rest)
 {
     const hn_tokenizer *t = e->t;
     const int32_t lo = part == 1 ? 0 : t->n_raw, hi = part == 1 ? t->n_raw : t->n_added;
@@ -179,11 +180,11 @@ static hn_status cut(encoder *e, int part, const uint8_t *p, size_t n, part_fn r
         if (a->rstrip)
             end += spaces_from(p + end, n - end);
         if (done < begin)
-            HN_TRY(rest(e, p + done, begin - done));
+            HN_TRY(rest(e, p + done, begin - done, first && !done));
         HN_TRY(push(e->ids, a->id));
         done = end;
     }
-    return done < n ? rest(e, p + done, n - done) : HN_OK;
+    return done < n ? rest(e, p + done, n - done, first && !done) : HN_OK;
 }
 
 // ---- text ------------------------------------------------------------------------------------
@@ -194,37 +195,151 @@ static hn_status on_piece(void *user, const uint8_t *p, size_t n)
     return hn__bpe_piece(e->t, p, n, e->ids);
 }
 
-static hn_status encode_split(encoder *e, const uint8_t *p, size_t n)
-{
-    return hn__pretoken_run(&e->t->split, p, n, on_piece, e);
-}
+static const uint8_t mark_space[] = "\xe2\x96\x81";
 
-static hn_status encode_raw(encoder *e, const uint8_t *p, size_t n)
+static hn_status encode_split(encoder *e, const uint8_t *p, size_t n, bool first)
 {
+    const hn_tokenizer *t = e->t;
+    const hn__bytes space = { (const uint8_t *)" ", 1, false }, mark_ = { mark_space, 3, false };
+    const bool has = p[0] == ' ' || (n >= 3 && !memcmp(p, mark_space, 3));
+    const bool before = t->meta == HN__META_ALL || (t->meta == HN__META_FIRST && first);
     uint8_t *made = NULL;
-    if (e->t->nfc)
-        HN_TRY(hn__nfc(p, n, &made, &n));
-    const hn_status s = cut(e, 2, made ? made : p, n, encode_split);
+    if (t->meta != HN__META_OFF)
+        HN_TRY(hn__replace(p, n, before && !has ? mark_ : (hn__bytes){ 0 }, space, mark_, &made,
+                           &n));
+    const hn_status s = hn__pretoken_run(&t->split, made ? made : p, n, on_piece, e);
     hn__free(made);
     return s;
+}
+
+static hn_status encode_raw(encoder *e, const uint8_t *p, size_t n, bool first)
+{
+    uint8_t *made;
+    HN_TRY(hn__normalise(e->t, p, n, &made, &n));
+    const hn_status s = cut(e, 2, made ? made : p, n, first, encode_split);
+    hn__free(made);
+    return s;
+}
+
+// A byte that is no UTF-8.
+static hn_status push_byte(encoder *e, uint8_t b)
+{
+    const int32_t id = e->t->byte_id[b] >= 0 ? e->t->byte_id[b] : e->t->unknown;
+    return id >= 0 ? push(e->ids, id) : HN_OK;
+}
+
+static hn_status encode_text(hn_tokenizer *t, const uint8_t *p, size_t n, int flags, bool first,
+                             hn_ids *ids)
+{
+    encoder e = { t, flags, ids };
+    for (size_t i = 0; i < n;) {
+        const size_t good = hn__utf8_valid(p + i, n - i);
+        if (good)
+            HN_TRY(cut(&e, 1, p + i, good, first && !i, encode_raw));
+        i += good;
+        if (i < n)
+            HN_TRY(push_byte(&e, p[i++]));
+    }
+    return HN_OK;
+}
+
+static hn_status push_around(const hn_tokenizer *t, int32_t from, int32_t n, hn_ids *ids)
+{
+    HN_TRY(hn__ids_room(ids, n));
+    for (int32_t i = from; i < from + n; i++)
+        ids->id[ids->n++] = t->around[i];
+    return HN_OK;
 }
 
 hn_status hn_tokenizer_encode(hn_tokenizer *t, const void *text, size_t n, int flags, hn_ids *ids)
 {
     if (n > INT32_MAX)
         return hn_fail(HN_ERR_ARG, "a text of %zu bytes is too long to encode at once", n);
-    encoder e = { t, flags, ids };
     const int64_t first = ids->n;
-    const uint8_t *p = text;
     hn_status s = HN_OK;
-    for (size_t i = 0; i < n && s == HN_OK;) {
-        const size_t good = hn__utf8_valid(p + i, n - i);
-        if (good)
-            s = cut(&e, 1, p + i, good, encode_raw);
-        i += good;
-        if (i < n && s == HN_OK)
-            s = push(ids, t->byte_id[p[i++]]);
+    if (flags & HN_ENCODE_START)
+        s = push_around(t, 0, t->n_before, ids);
+    if (s == HN_OK)
+        s = encode_text(t, text, n, flags, true, ids);
+    if (s == HN_OK && (flags & HN_ENCODE_END))
+        s = push_around(t, t->n_before, t->n_after, ids);
+    if (s != HN_OK)
+        ids->n = first;
+    return s;
+}
+
+// ---- parts -----------------------------------------------------------------------------------
+
+// The special token that begins at p, or NULL.
+static const hn__added *special_at(const hn_tokenizer *t, const uint8_t *p, size_t n)
+{
+    const hn__added *a = NULL;
+    for (int part = 1; part <= 2 && !a; part++) {
+        if (t->added_start[p[0]] & part)
+            a = longest(t, part == 1 ? 0 : t->n_raw, part == 1 ? t->n_raw : t->n_added, p, n);
+        a = a && a->special ? a : NULL;
     }
+    return a;
+}
+
+// Text of several parts that waits to be encoded as one.
+typedef struct gather {
+    hn_tokenizer *t;
+    hn_ids *ids;
+    uint8_t *p;
+    int64_t n, cap;
+    bool first;
+} gather;
+
+static hn_status add_text(gather *g, const void *p, size_t n)
+{
+    if (n > INT32_MAX || g->n + (int64_t)n > INT32_MAX)
+        return hn_fail(HN_ERR_ARG, "a text of more than 2^31 - 1 bytes is too long");
+    HN_TRY(hn__reserve((void **)&g->p, &g->cap, g->n + (int64_t)n, 1));
+    if (n)
+        memcpy(g->p + g->n, p, n);
+    g->n += (int64_t)n;
+    return HN_OK;
+}
+
+static hn_status end_text(gather *g)
+{
+    const hn_status s = encode_text(g->t, g->p, (size_t)g->n, 0, g->first, g->ids);
+    g->first = g->first && !g->n;
+    g->n = 0;
+    return s;
+}
+
+static hn_status add_special(gather *g, const uint8_t *p, size_t n)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < n;) {
+        const hn__added *a = special_at(g->t, p + i, n - i);
+        if (!a) {
+            i++;
+            continue;
+        }
+        HN_TRY(add_text(g, p + done, i - done));
+        HN_TRY(end_text(g));
+        HN_TRY(push(g->ids, a->id));
+        g->first = false;
+        done = i += a->text.n;
+    }
+    return add_text(g, p + done, n - done);
+}
+
+hn_status hn_tokenizer_encode_parts(hn_tokenizer *t, const hn_text_part parts[], int64_t n,
+                                    hn_ids *ids)
+{
+    gather g = { .t = t, .ids = ids, .first = true };
+    const int64_t first = ids->n;
+    hn_status s = HN_OK;
+    for (int64_t i = 0; i < n && s == HN_OK; i++)
+        s = parts[i].special ? add_special(&g, parts[i].text, parts[i].n)
+                             : add_text(&g, parts[i].text, parts[i].n);
+    if (s == HN_OK)
+        s = end_text(&g);
+    hn__free(g.p);
     if (s != HN_OK)
         ids->n = first;
     return s;

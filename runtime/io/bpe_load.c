@@ -1,5 +1,5 @@
-// Loading a tokenizer: tokenizer.json of the byte-level BPE kind, and GPT-2's pair of files.
-// What a file asks for and this does not do is refused by name.
+// Loading a tokenizer: tokenizer.json of the BPE kind, and GPT-2's pair of files. What a file asks
+// for and this does not do is refused by name.
 #include "io/bpe.h"
 #include "io/json.h"
 #include "io/text.h"
@@ -21,23 +21,6 @@ typedef struct load {
 static hn_status unsupported(const load *l, const char *what, const char *value)
 {
     return hn_fail(HN_ERR_UNSUPPORTED, "%s: %s '%.64s' is not supported", l->where, what, value);
-}
-
-// Every key of o must be in the list (NULL ends it): an unknown one may change the result.
-static hn_status check_keys(const load *l, const json_t *o, const char *what,
-                            const char *const *known)
-{
-    const char *key;
-    json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)o, key, v) {
-        int i = 0;
-        while (known[i] && strcmp(known[i], key))
-            i++;
-        if (!known[i])
-            return hn_fail(HN_ERR_UNSUPPORTED, "%s: %s: the field '%.64s' is not supported",
-                           l->where, what, key);
-    }
-    return HN_OK;
 }
 
 // ---- vocabulary and merges -------------------------------------------------------------------
@@ -72,11 +55,11 @@ static hn_status add_vocab(load *l)
         s = hn__reserve((void **)&bytes, &cap, (int64_t)n + 1, 1);
         if (s != HN_OK)
             break;
-        const int64_t m = hn__byte_chars_decode(key, n, bytes);
+        const int64_t m = l->t->by_char ? -1 : hn__byte_chars_decode(key, n, bytes);
         const int32_t id = (int32_t)json_integer_value(v);
         // A name with other characters (it will be an added token) stands for itself.
         s = m > 0 ? hn__bpe_set_token(l->t, id, bytes, (size_t)m, false)
-                  : hn__bpe_set_token(l->t, id, key, n, true);
+                  : hn__bpe_set_token(l->t, id, key, n, !l->t->by_char);
         if (s != HN_OK)
             break;
     }
@@ -162,7 +145,7 @@ static hn_status add_merge_lines(load *l, const char *p, size_t n)
 // Tokens, index and merges of l->t once the merges are read.
 static hn_status end_model(load *l)
 {
-    HN_TRY(hn_context(hn__bpe_index(l->t), "%s", l->where));
+    HN_TRY(hn__bpe_index(l->t));
     return hn__bpe_add_merges(l->t, (const int32_t(*)[2])l->rule, l->made, (int32_t)l->n_rule);
 }
 
@@ -171,123 +154,6 @@ static void load_free(load *l)
     hn__free(l->join);
     hn__free(l->rule);
     hn__free(l->made);
-}
-
-// ---- normalizer and pre-tokenizer ------------------------------------------------------------
-
-static hn_status type_of(const load *l, const json_t *o, const char *what, const char **out)
-{
-    char where[256];
-    snprintf(where, sizeof where, "%s: %s", l->where, what);
-    return hn__json_string(o, where, "type", out);
-}
-
-static hn_status set_normalizer(load *l, const json_t *o, int depth)
-{
-    const char *type;
-    if (!o || json_is_null(o))
-        return HN_OK;
-    HN_TRY(type_of(l, o, "normalizer", &type));
-    if (!strcmp(type, "NFC")) {
-        l->t->nfc = true;
-        return HN_OK;
-    }
-    const json_t *list = json_object_get(o, "normalizers");
-    if (strcmp(type, "Sequence") || !json_is_array(list) || depth)
-        return unsupported(l, "normalizer", type);
-    for (size_t i = 0; i < json_array_size(list); i++)
-        HN_TRY(set_normalizer(l, json_array_get(list, i), depth + 1));
-    return HN_OK;
-}
-
-static hn_status add_split(load *l, const json_t *o)
-{
-    static const char *const known[] = { "type", "pattern", "behavior", "invert", NULL };
-    char where[256];
-    snprintf(where, sizeof where, "%s: pre_tokenizer Split", l->where);
-    const json_t *pattern;
-    const char *behavior;
-    bool invert;
-    HN_TRY(check_keys(l, o, "pre_tokenizer Split", known));
-    HN_TRY(hn__json_object(o, where, "pattern", &pattern));
-    HN_TRY(hn__json_string(o, where, "behavior", &behavior));
-    HN_TRY(hn__json_bool(o, where, "invert", &invert));
-    const bool removed = !strcmp(behavior, "Removed");
-    if (!removed && strcmp(behavior, "Isolated"))
-        return unsupported(l, "pre_tokenizer Split: behavior", behavior);
-    const char *regex = json_string_value(json_object_get(pattern, "Regex"));
-    const char *text = json_string_value(json_object_get(pattern, "String"));
-    if (json_object_size(pattern) != 1 || (!regex && !text))
-        return hn_fail(HN_ERR_FORMAT, "%s: \"pattern\": neither Regex nor String", where);
-    // Removed takes out the matches, or inverted what lies between.
-    hn__pretoken *to = &l->t->split;
-    return hn_context(regex ? hn__pretoken_add(to, regex, removed && !invert, removed && invert)
-                            : hn__pretoken_add_literal(to, text, removed && !invert,
-                                                       removed && invert),
-                      "%s", where);
-}
-
-static hn_status add_byte_level(load *l, const json_t *o)
-{
-    static const char *const known[] = { "type", "add_prefix_space", "trim_offsets", "use_regex",
-                                         NULL };
-    char where[256];
-    snprintf(where, sizeof where, "%s: pre_tokenizer ByteLevel", l->where);
-    bool prefix, regex = true;
-    HN_TRY(check_keys(l, o, "pre_tokenizer ByteLevel", known));
-    HN_TRY(hn__json_bool(o, where, "add_prefix_space", &prefix));
-    if (json_object_get(o, "use_regex"))
-        HN_TRY(hn__json_bool(o, where, "use_regex", &regex));
-    l->t->split.prefix_space = prefix;
-    l->t->split.prefix_at = l->t->split.n;
-    return regex ? hn__pretoken_add(&l->t->split, hn__gpt2_pattern, false, false) : HN_OK;
-}
-
-static hn_status add_digits(load *l, const json_t *o)
-{
-    static const char *const known[] = { "type", "individual_digits", NULL };
-    char where[256];
-    snprintf(where, sizeof where, "%s: pre_tokenizer Digits", l->where);
-    bool each;
-    HN_TRY(check_keys(l, o, "pre_tokenizer Digits", known));
-    HN_TRY(hn__json_bool(o, where, "individual_digits", &each));
-    // This step goes by Unicode 17, the others by 16: U+11DE0-11DE9 and U+16FF4-16FF6 are new.
-    static const char one[] = "[\\p{N}\xf0\x91\xb7\xa0-\xf0\x91\xb7\xa9"
-                              "\xf0\x96\xbf\xb4-\xf0\x96\xbf\xb6]";
-    static const char run[] = "[\\p{N}\xf0\x91\xb7\xa0-\xf0\x91\xb7\xa9"
-                              "\xf0\x96\xbf\xb4-\xf0\x96\xbf\xb6]+";
-    return hn__pretoken_add(&l->t->split, each ? one : run, false, false);
-}
-
-// Steps in a row, of which the last is ByteLevel: after it text is no longer text.
-static hn_status set_pre_tokenizer(load *l, const json_t *o)
-{
-    const char *type;
-    if (!json_is_object(o))
-        return unsupported(l, "pre_tokenizer", "null");
-    HN_TRY(type_of(l, o, "pre_tokenizer", &type));
-    const json_t *list = json_object_get(o, "pretokenizers");
-    const bool sequence = !strcmp(type, "Sequence");
-    if (sequence && !json_is_array(list))
-        return hn_fail(HN_ERR_FORMAT, "%s: pre_tokenizer: no \"pretokenizers\"", l->where);
-    const size_t n = sequence ? json_array_size(list) : 1;
-    for (size_t i = 0; i < n; i++) {
-        const json_t *step = sequence ? json_array_get(list, i) : o;
-        HN_TRY(type_of(l, step, "pre_tokenizer", &type));
-        const bool bytes = !strcmp(type, "ByteLevel");
-        if (bytes != (i == n - 1))
-            return hn_fail(HN_ERR_UNSUPPORTED,
-                           "%s: pre_tokenizer: ByteLevel must be the last step", l->where);
-        if (bytes)
-            HN_TRY(add_byte_level(l, step));
-        else if (!strcmp(type, "Split"))
-            HN_TRY(add_split(l, step));
-        else if (!strcmp(type, "Digits"))
-            HN_TRY(add_digits(l, step));
-        else
-            return unsupported(l, "pre_tokenizer", type);
-    }
-    return n ? HN_OK : unsupported(l, "pre_tokenizer", "empty Sequence");
 }
 
 // ---- added tokens ----------------------------------------------------------------------------
@@ -302,7 +168,7 @@ static hn_status read_added(load *l, const json_t *o, int64_t *next, hn__added *
     int64_t id;
     if (!json_is_object(o))
         return hn_fail(HN_ERR_FORMAT, "%s: an element is not an object", where);
-    HN_TRY(check_keys(l, o, "added_tokens", known));
+    HN_TRY(hn__steps_keys(o, l->where, "added_tokens", known));
     HN_TRY(hn__json_string(o, where, "content", &content));
     HN_TRY(hn__json_int(o, where, "id", 0, HN__TOKEN_MOST - 1, &id));
     HN_TRY(hn__json_bool(o, where, "single_word", &out->single_word));
@@ -331,15 +197,18 @@ static hn_status read_added(load *l, const json_t *o, int64_t *next, hn__added *
 static hn_status set_text(load *l, hn__added *a)
 {
     a->text = a->content;
-    if (!a->normalized || !l->t->nfc)
+    if (!a->normalized)
         return HN_OK;
     uint8_t *made;
     size_t n;
-    HN_TRY(hn__nfc(a->content.p, a->content.n, &made, &n));
+    HN_TRY(hn__normalise(l->t, a->content.p, a->content.n, &made, &n));
     if (made) {
         a->text = (hn__bytes){ hn__arena_copy(&l->t->arena, made, n), (uint32_t)n, true };
         hn__free(made);
     }
+    if (a->text.p && !a->text.n)
+        return hn_fail(HN_ERR_UNSUPPORTED, "%s: added token %d: nothing is left of it when "
+                       "normalised", l->where, (int)a->id);
     return a->text.p ? HN_OK : hn__nomem(n);
 }
 
@@ -366,8 +235,6 @@ static hn_status set_added(load *l, const json_t *list)
 
 // ---- tokenizer.json --------------------------------------------------------------------------
 
-// unk_token, fuse_unk and byte_fallback are about characters without a token: as every byte must
-// have one here, none of them can change a result.
 static hn_status check_model(const load *l, const json_t *m)
 {
     static const char *const known[] = {
@@ -375,7 +242,7 @@ static hn_status check_model(const load *l, const json_t *m)
         "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges", NULL
     };
     static const char *const empty[] = { "continuing_subword_prefix", "end_of_word_suffix" };
-    HN_TRY(check_keys(l, m, "model", known));
+    HN_TRY(hn__steps_keys(m, l->where, "model", known));
     const json_t *type = json_object_get(m, "type");
     if (type && (!json_is_string(type) || strcmp(json_string_value(type), "BPE")))
         return unsupported(l, "model", json_is_string(type) ? json_string_value(type) : "?");
@@ -389,60 +256,105 @@ static hn_status check_model(const load *l, const json_t *m)
     return HN_OK;
 }
 
+static hn_status flag(const load *l, const json_t *m, const char *key, bool *out)
+{
+    *out = false;
+    return hn__json_has(m, key) ? hn__json_bool(m, l->where, key, out) : HN_OK;
+}
+
+// What becomes of text that has no token.
+static hn_status set_unknown(load *l, const json_t *m, bool fallback)
+{
+    hn_tokenizer *t = l->t;
+    const char *name;
+    bool bytes;
+    HN_TRY(flag(l, m, "ignore_merges", &t->ignore_merges));
+    HN_TRY(flag(l, m, "fuse_unk", &t->fuse_unknown));
+    HN_TRY(flag(l, m, "byte_fallback", &bytes));
+    if (t->by_char && bytes != fallback)
+        return unsupported(l, "model: byte_fallback of another kind than the decoder's",
+                           bytes ? "true" : "false");
+    if (!t->by_char && bytes && t->n_no_byte)
+        return unsupported(l, "model: a byte-level vocabulary without all bytes and byte_fallback",
+                           "true");
+    if (!hn__json_has(m, "unk_token"))
+        return HN_OK;
+    HN_TRY(hn__json_string(m, l->where, "unk_token", &name));
+    t->unknown = id_of(l, name, strlen(name));
+    if (t->unknown < 0 && t->n_no_byte)
+        return hn_fail(HN_ERR_FORMAT, "%s: \"unk_token\": '%.64s' is not in the vocabulary",
+                       l->where, name);
+    return HN_OK;
+}
+
+// Both are about preparing batches and are set anew by who does it; encoding gives whole texts.
+static void say_ignored(const load *l, const json_t *root)
+{
+    static const char *const what[] = { "truncation", "padding" };
+    for (int i = 0; i < 2; i++)
+        if (hn__json_has(root, what[i]))
+            hn__log(HN_LOG_INFO, "%s: its %s is left to the caller", l->where, what[i]);
+}
+
 static hn_status check_rest(const load *l, const json_t *root)
 {
     static const char *const known[] = { "version",       "truncation", "padding",
                                          "added_tokens",  "normalizer", "pre_tokenizer",
                                          "post_processor", "decoder",    "model", NULL };
-    const char *text, *type;
+    const char *text;
     HN_TRY(hn__json_string(root, l->where, "version", &text));
     if (strcmp(text, "1.0"))
         return unsupported(l, "version", text);
-    HN_TRY(check_keys(l, root, "the file", known));
-    if (hn__json_has(root, "truncation") || hn__json_has(root, "padding"))
-        return hn_fail(HN_ERR_UNSUPPORTED, "%s: truncation and padding are not supported",
-                       l->where);
-    const json_t *post = json_object_get(root, "post_processor");
-    if (hn__json_has(root, "post_processor")) {
-        HN_TRY(type_of(l, post, "post_processor", &type));
-        if (strcmp(type, "ByteLevel")) // which changes offsets only
-            return unsupported(l, "post_processor", type);
-    }
-    HN_TRY(type_of(l, json_object_get(root, "decoder"), "decoder", &type));
-    return strcmp(type, "ByteLevel") ? unsupported(l, "decoder", type) : HN_OK;
+    HN_TRY(hn__steps_keys(root, l->where, "the file", known));
+    say_ignored(l, root);
+    return HN_OK;
+}
+
+// One more than the largest number of the vocabulary and the added tokens.
+static hn_status count(const load *l, const json_t *added, int32_t *out)
+{
+    int64_t most = 0;
+    HN_TRY(highest(l, l->vocab, &most));
+    // Added tokens follow the vocabulary, so this is room for all of them.
+    const int64_t last = (int64_t)(json_object_size(l->vocab) + json_array_size(added));
+    most = most >= last ? most + 1 : last;
+    *out = (int32_t)most;
+    return most > HN__TOKEN_MOST
+               ? hn_fail(HN_ERR_FORMAT, "%s: more than %d tokens", l->where, HN__TOKEN_MOST)
+               : HN_OK;
 }
 
 static hn_status build(load *l, const json_t *root)
 {
-    const json_t *model, *merges, *added = NULL;
-    int64_t most = 0;
+    const json_t *model, *merges, *added = NULL, *normalizer = json_object_get(root, "normalizer"),
+                                  *pre = json_object_get(root, "pre_tokenizer");
+    int32_t n;
+    bool fallback;
     HN_TRY(check_rest(l, root));
     HN_TRY(hn__json_object(root, l->where, "model", &model));
     HN_TRY(check_model(l, model));
     HN_TRY(hn__json_object(model, l->where, "vocab", &l->vocab));
     HN_TRY(hn__json_array(model, l->where, "merges", &merges));
-    HN_TRY(highest(l, l->vocab, &most));
     if (hn__json_has(root, "added_tokens"))
         HN_TRY(hn__json_array(root, l->where, "added_tokens", &added));
-    // Added tokens follow the vocabulary, so this is room for all of them.
-    const int64_t last = (int64_t)(json_object_size(l->vocab) + json_array_size(added));
-    most = most >= last ? most + 1 : last;
-    if (most > HN__TOKEN_MOST)
-        return hn_fail(HN_ERR_FORMAT, "%s: more than %d tokens", l->where, HN__TOKEN_MOST);
-    HN_TRY(hn__bpe_create((int32_t)most, &l->t));
+    HN_TRY(count(l, added, &n));
+    HN_TRY(hn__bpe_create(n, &l->t));
+    HN_TRY(hn__steps_decoder(l->t, json_object_get(root, "decoder"), l->where, &fallback));
+    HN_TRY(hn__steps_normalizer(l->t, normalizer, l->where));
+    HN_TRY(hn__steps_pre_tokenizer(l->t, pre, l->where));
     HN_TRY(add_vocab(l));
+    if (l->t->by_char)
+        HN_TRY(hn__bpe_set_text(l->t, fallback));
     for (size_t i = 0; i < json_array_size(merges); i++)
         HN_TRY(add_merge_json(l, json_array_get(merges, i)));
-    HN_TRY(set_normalizer(l, json_object_get(root, "normalizer"), 0));
-    HN_TRY(set_pre_tokenizer(l, json_object_get(root, "pre_tokenizer")));
     HN_TRY(set_added(l, added));
     HN_TRY(end_model(l));
-    if (hn__json_has(model, "ignore_merges"))
-        HN_TRY(hn__json_bool(model, l->where, "ignore_merges", &l->t->ignore_merges));
-    while (!l->t->token[l->t->n_token - 1].p)
+    HN_TRY(set_unknown(l, model, fallback));
+    hn__bpe_say_missing(l->t, l->where);
+    while (l->t->n_token > 1 && !l->t->token[l->t->n_token - 1].p)
         l->t->n_token--;
-    return hn__bpe_set_words(l->t, json_object_get(root, "normalizer"),
-                             json_object_get(root, "pre_tokenizer"));
+    HN_TRY(hn__steps_post_processor(l->t, json_object_get(root, "post_processor"), l->where));
+    return hn__bpe_set_words(l->t, normalizer, pre);
 }
 
 hn_status hn__tokenizer_read(const void *json, size_t n, const char *name, hn_tokenizer **out)
@@ -479,7 +391,9 @@ static hn_status build_pair(load *l, const void *merges, size_t n_merges, const 
     HN_TRY(hn__bpe_set_gpt2_split(l->t));
     snprintf(l->where, sizeof l->where, "file '%s'", merges_name);
     HN_TRY(add_merge_lines(l, merges, n_merges));
-    return end_model(l);
+    HN_TRY(end_model(l));
+    hn__bpe_say_missing(l->t, l->where);
+    return HN_OK;
 }
 
 hn_status hn__tokenizer_read_pair(const void *vocab, size_t n_vocab, const char *vocab_name,

@@ -201,3 +201,92 @@ const char *hn_tensors_metadata(const hn_tensors *t, const char *key)
             return t->meta[i].value;
     return NULL;
 }
+
+static hn_status no_type(const hn_tensor *t)
+{
+    return hn_fail(HN_ERR_UNSUPPORTED, "tensor '%s': elements of type %s cannot be used", t->name,
+                   t->file_dtype);
+}
+
+hn_status hn_tensor_type(const hn_tensor *t, hn_type *out)
+{
+    *out = (hn_type){ 0 };
+    if (!t->dtype)
+        return no_type(t);
+    if (t->rank > HN_MAX_RANK)
+        return hn_fail(HN_ERR_UNSUPPORTED,
+                       "tensor '%s': has %d dimensions, at most %d can be used", t->name, t->rank,
+                       HN_MAX_RANK);
+    hn_type type = { .dtype = t->dtype, .rank = t->rank };
+    for (int i = 0; i < t->rank; i++) {
+        if (t->dim[i] < 1)
+            return hn_fail(HN_ERR_UNSUPPORTED, "tensor '%s': dimension %d is 0", t->name, i);
+        type.dim[i] = t->dim[i];
+    }
+    *out = type;
+    return HN_OK;
+}
+
+enum { PIECE = 512 }; // elements converted at once: a file may put them anywhere, so by way of
+                      // aligned memory
+
+static bool can_widen(const hn_tensor *t)
+{
+    return t->dtype || !strcmp(t->file_dtype, "F64") || !strcmp(t->file_dtype, "I64") ||
+           !strcmp(t->file_dtype, "BOOL");
+}
+
+// n elements at src, which need not be aligned, as doubles.
+static void widen(const hn_tensor *t, const char *src, double *dst, int64_t n)
+{
+    _Alignas(8) char raw[PIECE * 4];
+    if (t->dtype) {
+        memcpy(raw, src, (size_t)(n * hn_dtype_size(t->dtype)));
+        hn__to_f64(t->dtype, raw, dst, n);
+    } else if (*t->file_dtype == 'F')
+        memcpy(dst, src, (size_t)n * sizeof *dst);
+    else if (*t->file_dtype == 'B')
+        for (int64_t i = 0; i < n; i++)
+            dst[i] = src[i] != 0;
+    else
+        for (int64_t i = 0, whole; i < n; i++) {
+            memcpy(&whole, src + 8 * i, 8);
+            dst[i] = (double)whole;
+        }
+}
+
+// An index of a vocabulary that does not fit must not become another one.
+static hn_status check_whole(const hn_tensor *t, hn_dtype as, const double *x, int64_t n)
+{
+    const double least = as == HN_I32 ? INT32_MIN : 0, most = as == HN_I32 ? INT32_MAX : 255;
+    for (int64_t i = 0; (as == HN_I32 || as == HN_U8) && i < n; i++)
+        if (!(x[i] >= least && x[i] <= most))
+            return hn_fail(HN_ERR_FORMAT, "tensor '%s': an element is %.17g, which is no %s",
+                           t->name, x[i], hn_dtype_name(as));
+    return HN_OK;
+}
+
+hn_status hn_tensor_read(const hn_tensor *t, hn_dtype as, void *dst)
+{
+    if (!hn_dtype_size(as))
+        return hn_fail(HN_ERR_ARG, "tensor '%s': %d is no element type", t->name, (int)as);
+    if (as == t->dtype) {
+        if (t->n_bytes)
+            memcpy(dst, t->data, (size_t)t->n_bytes);
+        return HN_OK;
+    }
+    const hn__file_dtype *d = hn__file_dtype_find(t->file_dtype);
+    const int64_t size = d ? d->bits / 8 : 0, n = size ? t->n_bytes / size : 0;
+    double wide[PIECE];
+    _Alignas(8) char made[PIECE * 4];
+    if (!size || !can_widen(t))
+        return no_type(t);
+    for (int64_t i = 0; i < n; i += PIECE) {
+        const int64_t m = n - i < PIECE ? n - i : PIECE;
+        widen(t, (const char *)t->data + i * size, wide, m);
+        HN_TRY(check_whole(t, as, wide, m));
+        hn__from_f64(as, wide, made, m);
+        memcpy((char *)dst + i * hn_dtype_size(as), made, (size_t)(m * hn_dtype_size(as)));
+    }
+    return HN_OK;
+}

