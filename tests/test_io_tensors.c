@@ -272,6 +272,111 @@ static hn_status work(void *user)
     return s;
 }
 
+// Rotary pairs that stand side by side are read as split halves: rows of f16, rows of blocks as
+// they lie, and the elements of a bias. Data begins at an odd address.
+static void check_pairs(void **state)
+{
+    (void)state;
+    enum { HEADS = 3, HALF = 2, ROWS = HEADS * HALF * 2, COLS = 64 };
+    char raw[1 + ROWS * COLS * 2];
+    hn_tensor t = { .name = "q", .file_dtype = "F16", .dtype = HN_F16, .rank = 2,
+                    .dim = { ROWS, COLS }, .data = raw + 1, .n_bytes = ROWS * COLS * 2,
+                    .paired_heads = HEADS };
+    float x[ROWS * COLS], y[ROWS * COLS];
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < COLS; c++) {
+            const uint16_t h = hn__f32_to_f16((float)(r * COLS + c));
+            memcpy(raw + 1 + (r * COLS + c) * 2, &h, 2);
+        }
+    CHECK_OK(hn_tensor_read(&t, HN_F32, x));
+    for (int h = 0; h < HEADS; h++)
+        for (int i = 0; i < HALF; i++)
+            for (int s = 0; s < 2; s++)
+                for (int c = 0; c < COLS; c++) {
+                    const int to = h * 2 * HALF + s * HALF + i, from = h * 2 * HALF + 2 * i + s;
+                    CHECK(x[to * COLS + c] == (float)(from * COLS + c), "row %d is not %d", to,
+                          from);
+                }
+    t.dtype = HN_Q8_0;
+    t.file_dtype = "Q8_0";
+    t.n_bytes = ROWS * COLS / 32 * 34;
+    t.paired_heads = 0;
+    hn__from_f32(HN_Q8_0, x, raw + 1, ROWS * COLS);
+    t.paired_heads = HEADS;
+    char blocks[sizeof raw];
+    CHECK_OK(hn_tensor_read(&t, HN_Q8_0, blocks));
+    CHECK_OK(hn_tensor_read(&t, HN_F32, x));
+    hn__to_f32(HN_Q8_0, blocks, y, ROWS * COLS);
+    assert_memory_equal(x, y, sizeof x);
+    assert_memory_equal(blocks + 68, raw + 1 + 2 * 68, 68); // row 1 is the first of pair 1
+
+    const float bias[ROWS] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 };
+    t = (hn_tensor){ .name = "b", .file_dtype = "F32", .dtype = HN_F32, .rank = 1,
+                     .dim = { ROWS }, .data = bias, .n_bytes = sizeof bias,
+                     .paired_heads = HEADS };
+    CHECK_OK(hn_tensor_read(&t, HN_F32, x));
+    const float want[ROWS] = { 0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11 };
+    assert_memory_equal(x, want, sizeof want);
+}
+
+// A tensor that lies transposed, of floats and of blocks, longer than what is converted at once.
+static void check_transposed(void **state)
+{
+    (void)state;
+    enum { ROWS = 1056, COLS = 3 };
+    static float raw[COLS][ROWS], x[ROWS][COLS], y[COLS][ROWS];
+    static char blocks[1 + ROWS * COLS];
+    hn_type type;
+    for (int c = 0; c < COLS; c++)
+        for (int r = 0; r < ROWS; r++)
+            raw[c][r] = (float)(r - 400 * c);
+    hn_tensor t = { .name = "w", .file_dtype = "F32", .dtype = HN_F32, .rank = 2,
+                    .dim = { ROWS, COLS }, .data = raw, .n_bytes = sizeof raw,
+                    .transposed = true };
+    CHECK_OK(hn_tensor_read(&t, HN_F32, x));
+    for (int c = 0; c < COLS; c++)
+        for (int r = 0; r < ROWS; r++)
+            assert_true(x[r][c] == raw[c][r]);
+    CHECK_FAILS(hn_tensor_read(&t, HN_Q8_0, blocks), HN_ERR_UNSUPPORTED);
+    hn__from_f32(HN_Q4_1, raw[0], blocks + 1, ROWS * COLS);
+    hn__to_f32(HN_Q4_1, blocks + 1, y[0], ROWS * COLS);
+    t.dtype = HN_Q4_1;
+    t.file_dtype = "Q4_1";
+    t.data = blocks + 1;
+    t.n_bytes = ROWS * COLS / 32 * 20;
+    CHECK_OK(hn_tensor_type(&t, &type));
+    assert_true(type.dtype == HN_F32 && type.dim[0] == ROWS);
+    CHECK_OK(hn_tensor_read(&t, HN_F32, x));
+    for (int c = 0; c < COLS; c++)
+        for (int r = 0; r < ROWS; r++)
+            assert_true(x[r][c] == y[c][r]);
+    CHECK_FAILS(hn_tensor_read(&t, HN_Q4_1, y), HN_ERR_UNSUPPORTED);
+}
+
+// To blocks, by rows that hold whole ones only, and from the types that nothing is converted to.
+static void check_blocks(void **state)
+{
+    (void)state;
+    static float raw[2048], x[2048], y[2048];
+    static char blocks[2048], want[2048];
+    for (int i = 0; i < 2048; i++)
+        raw[i] = sinf((float)i);
+    hn_tensor t = { .name = "w", .file_dtype = "F32", .dtype = HN_F32, .rank = 2,
+                    .dim = { 2, 1024 }, .data = raw, .n_bytes = sizeof raw };
+    CHECK_OK(hn_tensor_read(&t, HN_Q4_0, blocks));
+    hn__from_f32(HN_Q4_0, raw, want, 2048);
+    assert_memory_equal(blocks, want, 2048 / 32 * 18);
+    CHECK_FAILS(hn_tensor_read(&t, HN_Q4_K, blocks), HN_ERR_UNSUPPORTED);
+    t.dim[0] = 128;
+    t.dim[1] = 16;
+    CHECK_FAILS(hn_tensor_read(&t, HN_Q4_0, blocks), HN_ERR_ARG);
+    t = (hn_tensor){ .name = "k", .file_dtype = "Q6_K", .dtype = HN_Q6_K, .rank = 2,
+                     .dim = { 4, 512 }, .data = raw, .n_bytes = 8 * 210 };
+    CHECK_OK(hn_tensor_read(&t, HN_F32, x));
+    hn__to_f32(HN_Q6_K, raw, y, 2048);
+    assert_memory_equal(x, y, sizeof x);
+}
+
 static void check_allocations(void **state)
 {
     (void)state;
@@ -286,7 +391,8 @@ int main(void)
         cmocka_unit_test(check_fixture), cmocka_unit_test(check_round_trip),
         cmocka_unit_test(check_writer),  cmocka_unit_test(check_refused),
         cmocka_unit_test(check_torn),    cmocka_unit_test(check_shards),
-        cmocka_unit_test(check_allocations),
+        cmocka_unit_test(check_pairs),   cmocka_unit_test(check_transposed),
+        cmocka_unit_test(check_blocks),  cmocka_unit_test(check_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
