@@ -57,12 +57,16 @@ HN_API hn_status hn_tensors_get(const hn_tensors *t, const char *name, const hn_
 HN_API const char *hn_tensors_metadata(const hn_tensors *t, const char *key);
 
 // The type that a graph gives the tensor. Errors: UNSUPPORTED for an element type without an
-// hn_dtype, more than HN_MAX_RANK dimensions, or a dimension of 0.
+// hn_dtype, more than HN_MAX_RANK dimensions, or a dimension of 0. Of a quantised tensor that is
+// transposed it is HN_F32.
 HN_API hn_status hn_tensor_type(const hn_tensor *t, hn_type *out);
-// Copies all elements to dst, converted to `as`; dst holds as many elements as the tensor. Beside
-// the types of hn_dtype it reads F64, I64 and BOOL. Floats are rounded to the type; to i32 and u8
-// fractions are dropped. Errors: UNSUPPORTED for another type; FORMAT for a number outside i32 or
-// u8.
+// Copies all elements to dst, converted to `as`, in the order that the name's owner has: rotary
+// pairs as split halves, nothing transposed. dst holds as many elements as the tensor. Beside the
+// types of hn_dtype it reads F64, I64 and BOOL. Floats are rounded to the type; to i32 and u8
+// fractions are dropped; blocks stay as they are where `as` is the tensor's type, and are made for
+// HN_Q8_0, HN_Q4_0 and HN_Q4_1.
+// Errors: UNSUPPORTED for another type, and for blocks of a transposed tensor; ARG where rows are
+// no whole blocks; FORMAT for a number outside i32 or u8.
 HN_API hn_status hn_tensor_read(const hn_tensor *t, hn_dtype as, void *dst);
 
 // Writes a safetensors file as a stream: the list first (name, dtype, rank and dim of each are
