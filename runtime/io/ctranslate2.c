@@ -1,6 +1,6 @@
 // CTranslate2's model.bin, binary version 6: a list of named variables, then of aliases.
 // Source: the format as its own writer has it (python/ctranslate2/specs/model_spec.py).
-#include "io/bytes.h"
+#include "io/cursor.h"
 #include "io/tensors.h"
 #include "io/text.h"
 
@@ -9,7 +9,7 @@
 enum { VERSION = 6, VERSION_MOST = 64 }; // above that it is no such file
 
 typedef struct reader {
-    hn__bytes b;
+    hn__cursor b;
     hn_tensors *t;
     const char *what; // being read, for a text about a file that ends there
 } reader;
@@ -22,7 +22,7 @@ static hn_status ends(const reader *r)
 
 static hn_status number(reader *r, int size, uint64_t *out)
 {
-    return hn__bytes_uint(&r->b, size, out) ? HN_OK : ends(r);
+    return hn__cursor_uint(&r->b, size, out) ? HN_OK : ends(r);
 }
 
 // A length that counts the final 0, then the bytes.
@@ -31,7 +31,7 @@ static hn_status string(reader *r, const char **out, size_t *n)
     uint64_t size;
     const size_t at = r->b.at;
     HN_TRY(number(r, 2, &size));
-    const char *p = (const char *)hn__bytes_take(&r->b, size);
+    const char *p = (const char *)hn__cursor_take(&r->b, size);
     if (!p)
         return ends(r);
     if (size == 0 || memchr(p, 0, (size_t)size) != p + size - 1)
@@ -76,7 +76,7 @@ static hn_status variable(reader *r)
         return hn_fail(HN_ERR_FORMAT,
                        "file '%s': variable '%.128s': its shape does not take %" PRIu64 " bytes",
                        r->t->name, name, n_bytes);
-    e.data = hn__bytes_take(&r->b, n_bytes);
+    e.data = hn__cursor_take(&r->b, n_bytes);
     if (!e.data)
         return hn_fail(HN_ERR_FORMAT,
                        "file '%s': variable '%.128s': %" PRIu64

@@ -40,7 +40,7 @@ const hn__gguf_tensor_type *hn__gguf_tensor_type_of(hn_dtype t)
 }
 
 typedef struct reader {
-    hn__bytes b;
+    hn__cursor b;
     hn__gguf *g;
     hn_tensors *t;
     const char *what, *name; // being read, and its name, for texts
@@ -54,14 +54,14 @@ static hn_status ends(const reader *r)
 
 static hn_status number(reader *r, int size, uint64_t *out)
 {
-    return hn__bytes_uint(&r->b, size, out) ? HN_OK : ends(r);
+    return hn__cursor_uint(&r->b, size, out) ? HN_OK : ends(r);
 }
 
 static hn_status string(reader *r, hn__gguf_string *out)
 {
     uint64_t n;
     HN_TRY(number(r, 8, &n));
-    out->p = (const char *)hn__bytes_take(&r->b, n);
+    out->p = (const char *)hn__cursor_take(&r->b, n);
     out->n = (size_t)n;
     return out->p ? HN_OK
                   : hn_fail(HN_ERR_FORMAT,
@@ -122,7 +122,7 @@ static hn_status numbers(reader *r, hn__gguf_type type, uint64_t n, const uint8_
                        "file '%s': key %s: %" PRIu64 " values of type %s at byte %zu, the file "
                        "has %zu bytes", r->g->name, r->name, n, hn__gguf_type_name(type),
                        r->b.at, r->b.n);
-    *out = hn__bytes_take(&r->b, n * size);
+    *out = hn__cursor_take(&r->b, n * size);
     return type == HN__GGUF_BOOL ? check_bools(r, *out, n) : HN_OK;
 }
 
@@ -307,7 +307,7 @@ static hn_status header(reader *r, uint64_t *n_tensors, uint64_t *n_keys)
     const char *file = r->g->name;
     uint64_t version;
     r->what = "the header";
-    const uint8_t *magic = hn__bytes_take(&r->b, 4);
+    const uint8_t *magic = hn__cursor_take(&r->b, 4);
     if (!magic || memcmp(magic, "GGUF", 4))
         return hn_fail(HN_ERR_FORMAT, "file '%s': not a GGUF file", file);
     HN_TRY(number(r, 4, &version));

@@ -2,7 +2,7 @@
 #ifndef HN_IO_GGUF_READ_H
 #define HN_IO_GGUF_READ_H
 
-#include "io/bytes.h"
+#include "io/cursor.h"
 #include "io/gguf.h"
 
 // A key with its value as it lies in the file, already checked.

@@ -105,7 +105,7 @@ static bool whole(hn__gguf_type type, const uint8_t *p, int64_t *out)
                       type == HN__GGUF_I64;
     if (size == 0 || type == HN__GGUF_BOOL || type == HN__GGUF_F32 || type == HN__GGUF_F64)
         return false;
-    uint64_t x = hn__bytes_at(p, size);
+    uint64_t x = hn__uint_at(p, size);
     if (sign && size < 8 && x >> (8 * size - 1))
         x |= ~UINT64_C(0) << 8 * size;
     if (!sign && x > INT64_MAX)
@@ -167,7 +167,7 @@ hn_status hn__gguf_get_string(const hn__gguf *g, const char *key, hn__gguf_strin
 
 static hn__gguf_string next_string(const uint8_t **at)
 {
-    const hn__gguf_string s = { (const char *)*at + 8, (size_t)hn__bytes_at(*at, 8) };
+    const hn__gguf_string s = { (const char *)*at + 8, (size_t)hn__uint_at(*at, 8) };
     *at += 8 + s.n;
     return s;
 }
@@ -275,5 +275,5 @@ void hn__gguf_text(const hn__gguf *g, int64_t i, char *buf, size_t n)
     else if (real(e->type, e->value, &y))
         snprintf(buf, n, "%.7g", y);
     else
-        snprintf(buf, n, "%" PRIu64, hn__bytes_at(e->value, 8));
+        snprintf(buf, n, "%" PRIu64, hn__uint_at(e->value, 8));
 }

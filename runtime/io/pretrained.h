@@ -31,6 +31,9 @@ hn_status hn__tokenizer_from_gguf(const hn__gguf *g, hn_tokenizer **out);
 hn_status hn__pretrained_read_folder(hn_pretrained *p, const char *dir);
 hn_status hn__pretrained_read_ctranslate2(hn_pretrained *p, const char *dir);
 hn_status hn__pretrained_read_gguf(hn_pretrained *p, const char *path);
+// The same once p holds the file as it was read: p->files, and of GGUF p->gguf.
+hn_status hn__pretrained_from_gguf(hn_pretrained *p);
+hn_status hn__pretrained_from_ctranslate2(hn_pretrained *p);
 // What lies beside weights of either folder: generation_config.json, tokenizer_config.json with
 // the chat template, the tokenizer's path, the licence in README.md.
 hn_status hn__pretrained_read_beside(hn_pretrained *p, const char *dir);

@@ -311,11 +311,9 @@ static hn_status make_generation(hn_pretrained *p, const json_t *own)
     return HN_OK;
 }
 
-hn_status hn__pretrained_read_ctranslate2(hn_pretrained *p, const char *dir)
+hn_status hn__pretrained_from_ctranslate2(hn_pretrained *p)
 {
     builder b = { .p = p };
-    json_t *own = NULL;
-    HN_TRY(open_file(p, dir));
     HN_TRY(check_spec(p));
     HN_TRY(hn__pretrained_text("ctranslate2 6", 13, &p->format));
     b.used = hn__calloc((size_t)p->files->n + 1, sizeof *b.used);
@@ -323,12 +321,17 @@ hn_status hn__pretrained_read_ctranslate2(hn_pretrained *p, const char *dir)
     if (s == HN_OK)
         s = make_config(&b);
     hn__free(b.used);
-    if (s == HN_OK)
-        s = hn__pretrained_read_beside(p, dir);
-    if (s == HN_OK)
-        s = hn__pretrained_json(dir, "config.json", false, &own);
-    if (s == HN_OK)
-        s = make_generation(p, own);
+    return s;
+}
+
+hn_status hn__pretrained_read_ctranslate2(hn_pretrained *p, const char *dir)
+{
+    json_t *own = NULL;
+    HN_TRY(open_file(p, dir));
+    HN_TRY(hn__pretrained_from_ctranslate2(p));
+    HN_TRY(hn__pretrained_read_beside(p, dir));
+    HN_TRY(hn__pretrained_json(dir, "config.json", false, &own));
+    const hn_status s = make_generation(p, own);
     json_decref(own);
     return s == HN_OK ? hn__pretrained_whisper(p, dir) : s;
 }

@@ -202,13 +202,18 @@ static hn_status open_file(hn_pretrained *p, const char *path)
     return s;
 }
 
-hn_status hn__pretrained_read_gguf(hn_pretrained *p, const char *path)
+hn_status hn__pretrained_from_gguf(hn_pretrained *p)
 {
     hn__gguf_model m = { .p = p };
     char format[16];
-    HN_TRY(open_file(p, path));
     snprintf(format, sizeof format, "gguf %d", hn__gguf_version(p->gguf));
     HN_TRY(hn__pretrained_text(format, strlen(format), &p->format));
     HN_TRY(hn__gguf_model_config(&m));
     return hn__gguf_model_tensors(&m);
+}
+
+hn_status hn__pretrained_read_gguf(hn_pretrained *p, const char *path)
+{
+    HN_TRY(open_file(p, path));
+    return hn__pretrained_from_gguf(p);
 }
