@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "bench_shapes.h"
 #include "ir/ir.h"
+#include "plan/case.h"
 #include "progress.h"
 
 // A graph on one device, with inputs written.
@@ -33,18 +34,20 @@ static hn_status write_input(hn_plan *p, const char *name, const hn_type *t, int
 {
     const int64_t n = hn_type_numel(t);
     double *x = hn__calloc((size_t)n, sizeof *x);
-    void *own = hn__calloc((size_t)n, (size_t)hn_dtype_size(t->dtype));
+    void *own = hn__calloc((size_t)hn_type_bytes(t), 1);
     hn_status s = x && own ? HN_OK : hn__nomem((size_t)n * sizeof *x);
     hn_rng rng = hn__rng(1, hn__hash_string(name));
     const double lo = strncmp(name, "positive", 8) ? -1 : 0;
 
-    for (int64_t i = 0; s == HN_OK && i < n; i++)
+    for (int64_t i = 0; s == HN_OK && !hn__is_quantised(t->dtype) && i < n; i++)
         x[i] = hn__is_float(t->dtype) ? hn__rng_range(&rng, lo, 1)
                                       : (double)hn__rng_below(&rng, below);
-    if (s == HN_OK) {
+    if (s == HN_OK && hn__is_quantised(t->dtype))
+        hn__draw_blocks(&rng, t->dtype, own, n / hn_dtype_block(t->dtype));
+    else if (s == HN_OK)
         hn__from_f64(t->dtype, x, own, n);
+    if (s == HN_OK)
         s = hn_plan_write(p, name, own, hn_type_bytes(t));
-    }
     hn__free(x);
     hn__free(own);
     return s;
@@ -157,7 +160,7 @@ static hn_status bench_one(const bench_options *o, hn_device *d, hn_device *ref,
 
     hn_status s = hn_graph_create(&g);
     if (s == HN_OK) {
-        out->shape->build(g);
+        bench_shape_build(out->shape, g);
         s = hn_graph_status(g);
     }
     if (s == HN_OK)

@@ -75,6 +75,18 @@ static void matmul_one_row(hn_graph *g)
     hn_output(g, "y", hn_matmul(g, F32(g, "x", 1, 1024), F32(g, "w", 1024, 1024), NULL));
 }
 
+void bench_shape_build(const bench_shape *b, hn_graph *g)
+{
+    if (b->build) {
+        b->build(g);
+        return;
+    }
+    const hn_matmul_params p = { .transpose_b = true };
+    const hn_type w = { b->product.w, 2, { b->product.n, b->product.k } };
+    const hn_val x = F32(g, "x", b->product.m, b->product.k);
+    hn_output(g, "y", hn_matmul(g, x, hn_input(g, "w", w), &p));
+}
+
 // ---- attention, norms, loss ----------------------------------------------------------------
 
 static hn_val attention_of(hn_graph *g, hn_val in[3])
@@ -252,6 +264,18 @@ static void code_gather(hn_graph *g)
 // five products where forward has two.
 #define ATTENTION (2 * MKN(256, 64, 256) * 16 / 2)
 
+// A product with stored weights, beside the same in f32.
+#define STORED(name, m, k, n, type)                                                               \
+    { "matmul " name, #m "x" #k " " #k "x" #n, MKN(m, k, n), 1e-5, 0, NULL, { m, k, n, type } }
+#define STORED_ALL(m, k, n)                                                                       \
+    STORED("f32", m, k, n, HN_F32), STORED("f16", m, k, n, HN_F16),                               \
+        STORED("q8_0", m, k, n, HN_Q8_0), STORED("q4_0", m, k, n, HN_Q4_0),                       \
+        STORED("q4_1", m, k, n, HN_Q4_1), STORED("q4_k", m, k, n, HN_Q4_K),                       \
+        STORED("q6_k", m, k, n, HN_Q6_K)
+#define STORED_SOME(m, k, n)                                                                      \
+    STORED("f32", m, k, n, HN_F32), STORED("q8_0", m, k, n, HN_Q8_0),                             \
+        STORED("q4_1", m, k, n, HN_Q4_1)
+
 const bench_shape bench_shapes[] = {
     { "matmul qkv", "1024x256 256x768", MKN(1024, 256, 768), 1e-5, 0, matmul_qkv },
     { "matmul up, GELU", "1024x256 256x1024", MKN(1024, 256, 1024), 1e-5, 0, matmul_up },
@@ -260,6 +284,10 @@ const bench_shape bench_shapes[] = {
     { "matmul logits dx", "1024x4096 4096x256", MKN(1024, 4096, 256), 1e-5, 0, matmul_logits_dx },
     { "matmul logits dw", "4096x1024 1024x256", MKN(4096, 1024, 256), 1e-5, 0, matmul_logits_dw },
     { "matmul one row", "1x1024 1024x1024", MKN(1, 1024, 1024), 1e-5, 0, matmul_one_row },
+    STORED_SOME(1, 576, 1536),
+    STORED_ALL(1, 2048, 2048),
+    STORED_ALL(64, 2048, 2048),
+    STORED_SOME(512, 576, 1536),
     { "attention", "4 x 256, 4 heads of 64", ATTENTION, 1e-5, 0, attention },
     { "attention both ways", "4 x 256, 4 heads of 64", 3.5 * ATTENTION, 3e-5, 0, attention_grad },
     { "layer_norm", "1024x256", 0, 1e-5, 0, layer_norm },

@@ -2,11 +2,35 @@
 //
 // Compiled without contraction of a product and a sum (CMakeLists.txt): quantising rounds twice
 // where ggml's reference does.
-#include "base/formats.h"
+#include "base/pieces.h"
 
 #include <math.h>
 
 // ---- to f32 --------------------------------------------------------------------------------
+
+#ifdef HN__PIECES
+
+HN__INLINE void of_pieces(hn_dtype t, const void *src, float *y, int64_t n)
+{
+    for (int64_t i = 0; i < n / 32; i++) {
+        hn__piece p;
+        hn__load_piece(t, src, i, &p);
+        p.low *= p.scale_low;
+        p.high *= p.scale_high;
+        if (hn__has_least(t)) {
+            p.low += p.least;
+            p.high += p.least;
+        }
+        *(hn__lanes_at *)(y + 32 * i) = p.low;
+        *(hn__lanes_at *)(y + 32 * i + 16) = p.high;
+    }
+}
+
+#define BLOCKS(type, block)                                                                       \
+    of_pieces(type, src, dst, n);                                                                 \
+    break
+
+#else
 
 HN__INLINE void of_q8_0(const hn__q8_0 *b, float *restrict y)
 {
@@ -92,22 +116,24 @@ HN__INLINE void of_q6_k(const hn__q6_k *b, float *restrict y)
     }
 }
 
-#define BLOCKS(type, size)                                                                        \
-    for (int64_t i = 0; i < n / size; i++)                                                        \
-        of_##type((const hn__##type *)src + i, dst + i * size);                                   \
+#define BLOCKS(type, block)                                                                       \
+    for (int64_t i = 0; i < n / hn_dtype_block(type); i++)                                        \
+        of_##block((const hn__##block *)src + i, dst + i * hn_dtype_block(type));                 \
     break
+
+#endif
 
 HN__HOT void hn__dequantise(hn_dtype t, const void *src, float *dst, int64_t n)
 {
     switch (t) {
-    case HN_Q8_0: BLOCKS(q8_0, HN__BLOCK_32);
-    case HN_Q4_0: BLOCKS(q4_0, HN__BLOCK_32);
-    case HN_Q4_1: BLOCKS(q4_1, HN__BLOCK_32);
-    case HN_Q5_0: BLOCKS(q5_0, HN__BLOCK_32);
-    case HN_Q5_1: BLOCKS(q5_1, HN__BLOCK_32);
-    case HN_Q4_K: BLOCKS(q4_k, HN__BLOCK_256);
-    case HN_Q5_K: BLOCKS(q5_k, HN__BLOCK_256);
-    case HN_Q6_K: BLOCKS(q6_k, HN__BLOCK_256);
+    case HN_Q8_0: BLOCKS(HN_Q8_0, q8_0);
+    case HN_Q4_0: BLOCKS(HN_Q4_0, q4_0);
+    case HN_Q4_1: BLOCKS(HN_Q4_1, q4_1);
+    case HN_Q5_0: BLOCKS(HN_Q5_0, q5_0);
+    case HN_Q5_1: BLOCKS(HN_Q5_1, q5_1);
+    case HN_Q4_K: BLOCKS(HN_Q4_K, q4_k);
+    case HN_Q5_K: BLOCKS(HN_Q5_K, q5_k);
+    case HN_Q6_K: BLOCKS(HN_Q6_K, q6_k);
     default: break;
     }
 }

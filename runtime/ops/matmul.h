@@ -33,4 +33,24 @@ bool hn__matmul_is_stored(const hn__inst *n);
 void hn__matmul_stored(const hn__inst *n, const hn__host *h);
 int64_t hn__matmul_stored_scratch(const hn__inst *n, int n_threads);
 
+// ---- few rows (matmul_dots.c) --------------------------------------------------------------
+
+enum { HN__DOTS_ROWS = 4 };
+
+// At most HN__DOTS_ROWS rows of a, [m, k], with one row of b; a result goes to each row of y.
+typedef struct hn__dots {
+    int64_t m, k;
+    const float *a;
+    int64_t lda;
+    const float *sums; // [m, k / 32]: of each 32 neighbours of a (hn__dots_sums)
+    float scale;
+    int64_t ldy;
+} hn__dots;
+typedef void (*hn__dots_fn)(const hn__dots *d, const void *row, float *y);
+
+// NULL where there is none for b's type, its k, or this compiler.
+hn__dots_fn hn__dots_of(hn_dtype t, int64_t k);
+// sums[i] = a[32 i] + ... + a[32 i + 31], of n elements.
+void hn__dots_sums(const float *a, int64_t n, float *sums);
+
 #endif

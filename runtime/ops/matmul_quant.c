@@ -4,7 +4,6 @@
 
 #include "base/formats.h"
 #include "ops/gemm.h"
-#include "ops/rows.h"
 
 static bool is_quantised(const hn_type *t)
 {
@@ -48,7 +47,7 @@ bool hn__matmul_is_stored(const hn__inst *n)
 
 enum {
     PANEL = 1 << 17,  // elements of b that a thread holds as f32: half a megabyte
-    FEW_ROWS = 4,     // of a: each row of b is used at once
+    FEW_ROWS = 8,     // of a: b goes straight to the sums
     GRAIN = 1 << 17,  // multiplications that are worth another thread
     MOST_BLOCK = 256, // elements
 };
@@ -61,8 +60,9 @@ typedef struct job {
     const float *a;
     const char *b;
     const float *bias, *residual;
-    float *y, *panels; // a thread has panel_size elements
+    float *y, *scratch; // sums of a; or panels, panel_size elements a thread
     int64_t panel_size;
+    hn__dots_fn dots; // NULL: by panels
 } job;
 
 // Where element (row, col) of b lies; col at the beginning of a block.
@@ -83,20 +83,17 @@ static void finish_part(const job *j, int64_t col, int64_t n)
     }
 }
 
-// b transposed: its rows are columns of y. A row is expanded in the nearest cache and used for
-// every row of a.
-static HN__HOT void row_dots(const float *a, int64_t lda, int64_t m, const float *b, int64_t k,
-                             float scale, float *y, int64_t ldy)
+// b transposed: its rows are columns of y, and each is read once for a few rows of a.
+static void few_rows(const job *j, int64_t col, int64_t n)
 {
-    for (int64_t r = 0; r < m; r++)
-        y[r * ldy] = scale * hn__row_dot(a + r * lda, b, k);
-}
-
-static void few_rows(const job *j, int64_t col, int64_t n, float *row)
-{
-    for (int64_t c = col; c < col + n; c++) {
-        hn__to_f32(j->type, place(j, c, 0), row, j->d.k);
-        row_dots(j->a, j->d.lda, j->d.m, row, j->d.k, j->at->scale, j->y + c, j->d.n);
+    for (int64_t r = 0; r < j->d.m; r += HN__DOTS_ROWS) {
+        const int64_t left = j->d.m - r, sums = j->d.k / HN__BLOCK_32;
+        const hn__dots d = { .m = left < HN__DOTS_ROWS ? left : HN__DOTS_ROWS, .k = j->d.k,
+                             .a = j->a + r * j->d.lda, .lda = j->d.lda,
+                             .sums = j->scratch + r * sums, .scale = j->at->scale,
+                             .ldy = j->d.n };
+        for (int64_t c = col; c < col + n; c++)
+            j->dots(&d, place(j, c, 0), j->y + r * j->d.n + c);
     }
 }
 
@@ -132,13 +129,13 @@ static void part(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const job *j = ctx;
     const int64_t col = begin * j->unit, stop = end * j->unit < j->d.n ? end * j->unit : j->d.n;
-    float *mine = j->panels + thread * j->panel_size;
+    float *mine = j->scratch + thread * j->panel_size;
 
     if (!j->at->transpose_b) {
         for (int64_t c = col; c < stop; c += j->panel_size)
             plain_panels(j, c, stop - c < j->panel_size ? stop - c : j->panel_size, mine);
-    } else if (j->d.m <= FEW_ROWS) {
-        few_rows(j, col, stop - col, mine);
+    } else if (j->dots) {
+        few_rows(j, col, stop - col);
     } else {
         transposed_panels(j, col, stop - col, mine);
     }
@@ -152,9 +149,18 @@ static int64_t panel_size(const hn__inst *n)
     return row > PANEL ? row : PANEL;
 }
 
+static hn__dots_fn dots_of(const hn__inst *n)
+{
+    const hn__matmul_dims d = hn__matmul_dims_of(n);
+    const bool few = ((const hn__matmul_attr *)n->attr)->transpose_b && d.m <= FEW_ROWS;
+    return few ? hn__dots_of(n->in[1].dtype, d.k) : NULL;
+}
+
 int64_t hn__matmul_stored_scratch(const hn__inst *n, int n_threads)
 {
-    return n_threads * panel_size(n) * (int64_t)sizeof(float);
+    const hn__matmul_dims d = hn__matmul_dims_of(n);
+    const int64_t size = dots_of(n) ? d.m * (d.k / HN__BLOCK_32) : n_threads * panel_size(n);
+    return size * (int64_t)sizeof(float);
 }
 
 void hn__matmul_stored(const hn__inst *n, const hn__host *h)
@@ -166,7 +172,10 @@ void hn__matmul_stored(const hn__inst *n, const hn__host *h)
               .a = h->in[0], .b = h->in[1],
               .bias = at->has_bias ? h->in[2] : NULL,
               .residual = at->has_residual ? h->in[n->n_in - 1] : NULL, .y = h->out[0],
-              .panels = h->scratch, .panel_size = panel_size(n) };
+              .scratch = h->scratch, .panel_size = panel_size(n), .dots = dots_of(n) };
+
+    if (j.dots)
+        hn__dots_sums(j.a, j.d.m * j.d.k, j.scratch);
 
     hn__parallel(h->pool, (j.d.n + j.unit - 1) / j.unit, 1 + GRAIN / (j.d.m * j.d.k * j.unit), part,
                  &j);

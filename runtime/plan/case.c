@@ -23,8 +23,7 @@ static void draw_distinct(hn_rng *rng, double *x, int64_t n, double lo, double h
         x[i] = lo + (hi - lo) * (x[i] + 0.5) / (double)n;
 }
 
-// Blocks of random bytes whose elements are about as large as `size`.
-static void draw_blocks(hn_rng *rng, hn_dtype t, double size, uint8_t *raw, int64_t n)
+void hn__draw_blocks(hn_rng *rng, hn_dtype t, void *raw, int64_t n)
 {
     static const struct {
         int d, m;     // where the scale and the minimum stand; m 0: there is none
@@ -36,15 +35,16 @@ static void draw_blocks(hn_rng *rng, hn_dtype t, double size, uint8_t *raw, int6
     };
     const bool k = hn_dtype_block(t) == 256;
 
-    for (int64_t i = 0; i < n; i++, raw += hn_dtype_size(t)) {
+    uint8_t *p = raw;
+    for (int64_t i = 0; i < n; i++, p += hn_dtype_size(t)) {
         for (int b = 0; b < hn_dtype_size(t); b++)
-            raw[b] = (uint8_t)hn__rng_u32(rng);
-        const uint16_t d = hn__f32_to_f16((float)(hn__rng_range(rng, 0.2, 2) * size / layout[t].most));
-        memcpy(raw + layout[t].d, &d, sizeof d);
-        const double lo = hn__rng_range(rng, 0.1, 1) * size / (k ? 63 : -1);
-        const uint16_t m = hn__f32_to_f16((float)lo);
+            p[b] = (uint8_t)hn__rng_u32(rng);
+        const double step = hn__rng_range(rng, 0.2, 2) / layout[t].most;
+        const double least = hn__rng_range(rng, 0.1, 1) / (k ? 63 : -1); // subtracted with scales
+        const uint16_t d = hn__f32_to_f16((float)step), m = hn__f32_to_f16((float)least);
+        memcpy(p + layout[t].d, &d, sizeof d);
         if (layout[t].m)
-            memcpy(raw + layout[t].m, &m, sizeof m);
+            memcpy(p + layout[t].m, &m, sizeof m);
     }
 }
 
@@ -56,7 +56,7 @@ static hn_status draw_quantised(hn__case *c, hn_rng *rng, int i)
     c->in[i] = get(c, hn__numel(t), sizeof(double));
     if (!c->raw[i] || !c->in[i])
         return hn__nomem((size_t)hn__numel(t) * sizeof(double));
-    draw_blocks(rng, t->dtype, 1, c->raw[i], hn__numel(t) / hn_dtype_block(t->dtype));
+    hn__draw_blocks(rng, t->dtype, c->raw[i], hn__numel(t) / hn_dtype_block(t->dtype));
     hn__to_f64(t->dtype, c->raw[i], c->in[i], hn__numel(t));
     return HN_OK;
 }

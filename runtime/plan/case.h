@@ -25,6 +25,8 @@ typedef struct hn__case {
 // Errors: ARG (no sample), what infer says, NOMEM.
 hn_status hn__case_draw(const hn__op *op, hn_dtype type, uint64_t seed, hn__case **c);
 void hn__case_destroy(hn__case **c);
+// n blocks of a quantised type: random bytes, scaled so that elements are about as large as 1.
+void hn__draw_blocks(hn_rng *rng, hn_dtype t, void *raw, int64_t n);
 
 // Fills `want`.
 void hn__case_run_ref(hn__case *c);
