@@ -2,6 +2,7 @@
 // what is put around a text. What is not known is refused by name.
 #include "io/bpe.h"
 #include "io/json.h"
+#include "io/pretrained.h"
 
 #include <string.h>
 
@@ -371,4 +372,33 @@ static hn_status set_post(const load *l, const json_t *o, int depth)
 hn_status hn__steps_post_processor(hn_tokenizer *t, const json_t *o, const char *where)
 {
     return set_post(&(load){ t, where }, o, 0);
+}
+
+// ---- tokenizer_config.json -------------------------------------------------------------------
+
+// A string, or an added token as an object.
+static const char *token_text(const json_t *config, const char *key)
+{
+    const json_t *v = json_object_get(config, key);
+    return json_string_value(json_is_object(v) ? json_object_get(v, "content") : v);
+}
+
+hn_status hn__tokenizer_set_config(hn_tokenizer *t, const json_t *config)
+{
+    const char *text = token_text(config, "bos_token");
+    bool add;
+    if (!text || !hn__json_has(config, "add_bos_token"))
+        return HN_OK;
+    HN_TRY(hn__json_bool(config, "tokenizer_config.json", "add_bos_token", &add));
+    const int32_t id = hn_tokenizer_find(t, text, strlen(text));
+    if (add && id < 0)
+        return hn_fail(HN_ERR_FORMAT, "tokenizer_config.json: \"bos_token\": '%.64s' is no token",
+                       text);
+    const bool has = t->n_before == 1 && t->around[0] == id;
+    // A template with more than this token before a text knows better.
+    if (add == has || t->n_before > 1)
+        return HN_OK;
+    int32_t after[AROUND_MOST];
+    memcpy(after, t->around ? t->around + t->n_before : &id, (size_t)t->n_after * sizeof *after);
+    return hn__bpe_set_around(t, &id, add, after, t->n_after);
 }

@@ -209,10 +209,15 @@ const hn_tensors *hn_pretrained_file_tensors(const hn_pretrained *p)
 hn_status hn__pretrained_tokenizer(const hn_pretrained *p, hn_tokenizer **out)
 {
     *out = NULL;
-    if (p->tokenizer_path)
-        return hn_tokenizer_load(p->tokenizer_path, out);
+    if (p->tokenizer_path) {
+        HN_TRY(hn_tokenizer_load(p->tokenizer_path, out));
+        const hn_status s = hn__tokenizer_set_config(*out, p->tokenizer_config);
+        if (s != HN_OK)
+            hn_tokenizer_destroy(out);
+        return s;
+    }
     if (p->gguf)
-        return hn_fail(HN_ERR_UNSUPPORTED, "file '%s': its tokenizer is not read yet", p->path);
+        return hn__tokenizer_from_gguf(p->gguf, out);
     return hn_fail(HN_ERR_FORMAT,
                    "model '%s' has no tokenizer: neither tokenizer.json nor vocab.json with "
                    "merges.txt lies beside its weights", p->path);

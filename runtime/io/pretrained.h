@@ -24,6 +24,9 @@ hn_status hn__pretrained_tokenizer(const hn_pretrained *p, hn_tokenizer **out);
 // From GGUF metadata (tokenizer.ggml.*). Errors: FORMAT; UNSUPPORTED with the name of a model or
 // pre-tokenizer that is not known; NOMEM.
 hn_status hn__tokenizer_from_gguf(const hn__gguf *g, hn_tokenizer **out);
+// What tokenizer_config.json says beside it: with "add_bos_token" a start token is put before a
+// text, or is not. Errors: FORMAT; NOMEM.
+hn_status hn__tokenizer_set_config(hn_tokenizer *t, const json_t *config);
 
 // ---- parts of hn_pretrained_open -------------------------------------------------------------
 
