@@ -168,7 +168,7 @@ json_t *hn__json_finite(double x)
 
 // ---- checksums -------------------------------------------------------------------------------
 
-static hn_status own_hash(const json_t *o, uint64_t *out)
+hn_status hn__json_content(const json_t *o, uint64_t *out)
 {
     json_t *copy = json_copy((json_t *)(uintptr_t)o);
     if (!copy)
@@ -204,7 +204,7 @@ hn_status hn__json_get_hash(const json_t *o, const char *where, const char *key,
 hn_status hn__json_seal(json_t *o)
 {
     uint64_t hash;
-    HN_TRY(own_hash(o, &hash));
+    HN_TRY(hn__json_content(o, &hash));
     return hn__json_set(o, "hash", hn__json_hash(hash));
 }
 
@@ -212,7 +212,7 @@ hn_status hn__json_check_seal(const json_t *o, const char *where)
 {
     uint64_t want = 0, have = 0;
     HN_TRY(hn__json_get_hash(o, where, "hash", &want));
-    HN_TRY(own_hash(o, &have));
+    HN_TRY(hn__json_content(o, &have));
     return want == have ? HN_OK
                         : hn_fail(HN_ERR_FORMAT, "%s: its checksum is wrong; the file is damaged",
                                   where);

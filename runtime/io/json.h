@@ -38,7 +38,8 @@ hn_status hn__json_append(json_t *a, json_t *v);
 // A number, or null where x is not finite, as JSON has no word for it.
 json_t *hn__json_finite(double x);
 
-
+// A hash over all fields of an object but "hash", however the file is written. Errors: NOMEM.
+hn_status hn__json_content(const json_t *o, uint64_t *out);
 // A checksum over an object, kept in its field "hash": over its other fields, however the file is
 // written. Set before saving. Errors of check: FORMAT where it is missing or wrong; NOMEM.
 hn_status hn__json_seal(json_t *o);

@@ -127,6 +127,28 @@ hn_val hn__emit(hn_graph *g, const hn__op *op, const void *attr, const hn_val in
     return (hn_val){ g->nodes[g->n_nodes - 1].out };
 }
 
+hn_val hn__emit_copy(hn_graph *g, const hn__node *n, const hn_val in[])
+{
+    const hn_val v = hn__emit(g, n->op, n->attr, in, n->n_in);
+
+    if (!v.id)
+        return v;
+    hn__node *made = &g->nodes[g->n_nodes - 1];
+    if (n->name) {
+        made->name = hn__arena_string(&g->arena, n->name);
+        if (!made->name)
+            return hn__graph_fail(g, hn__nomem(strlen(n->name)));
+    } else if (n->op->flags & HN__SOURCE) {
+        const hn__source_attr *a = n->attr;
+        const void *data =
+            hn__arena_copy(&g->arena, a->data, (size_t)hn_type_bytes(&a->type));
+        ((hn__source_attr *)made->attr)->data = data;
+        if (!data)
+            return hn__graph_fail(g, hn__nomem((size_t)hn_type_bytes(&a->type)));
+    }
+    return v;
+}
+
 void hn_output(hn_graph *g, const char *name, hn_val v)
 {
     if (g->status)

@@ -211,6 +211,9 @@ static inline hn_val hn__out(hn_val v, int k)
 }
 // Makes the graph's status s with this thread's text, if it is the first failure; returns {0}.
 hn_val hn__graph_fail(hn_graph *g, hn_status s);
+// Adds a copy of node n, which may be another graph's, over other operands: the same operator,
+// attributes, name and data. Returns its first output.
+hn_val hn__emit_copy(hn_graph *g, const hn__node *n, const hn_val in[]);
 // The instance of node i: types of inputs and outputs copied out.
 hn__inst hn__graph_inst(const hn_graph *g, int64_t node);
 // Whether the host kernel gets input i converted to f32.

@@ -175,20 +175,9 @@ static hn_status copy_node(copy *c, int64_t i)
     for (int k = 0; k < n->n_in; k++)
         in[k].id = c->map[n->in[k]];
     unstretch(c, n, in);
-    if (!hn__emit(to, n->op, n->attr, in, n->n_in).id)
+    if (!hn__emit_copy(to, n, in).id)
         return hn_graph_status(to);
-    hn__node *made = &to->nodes[to->n_nodes - 1];
-    if (n->name) {
-        made->name = hn__arena_string(&to->arena, n->name);
-        if (!made->name)
-            return hn__nomem(strlen(n->name));
-    } else if (n->op->flags & HN__SOURCE) {
-        const hn__source_attr *a = n->attr;
-        ((hn__source_attr *)made->attr)->data =
-            hn__arena_copy(&to->arena, a->data, (size_t)hn_type_bytes(&a->type));
-        if (!((hn__source_attr *)made->attr)->data)
-            return hn__nomem((size_t)hn_type_bytes(&a->type));
-    }
+    const hn__node *made = &to->nodes[to->n_nodes - 1];
     if (foldable(c, made))
         HN_TRY(fold(c));
     uint32_t first = made->out;

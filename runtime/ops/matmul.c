@@ -23,6 +23,19 @@ hn_val hn_matmul(hn_graph *g, hn_val a, hn_val b, const hn_matmul_params *params
     return hn__emit(g, &hn__ops[HN__OP_matmul], &at, in, n);
 }
 
+hn_matmul_params hn__matmul_params(const hn__node *n)
+{
+    const attr *at = n->attr;
+    return (hn_matmul_params){
+        .transpose_a = at->transpose_a,
+        .transpose_b = at->transpose_b,
+        .scale = at->scale,
+        .bias = { at->has_bias ? n->in[2] : 0 },
+        .act = (hn_act)at->act,
+        .residual = { at->has_residual ? n->in[n->n_in - 1] : 0 },
+    };
+}
+
 dims hn__matmul_dims_of(const hn__inst *n)
 {
     const attr *at = n->attr;

@@ -11,6 +11,9 @@ typedef struct hn__matmul_attr {
     float scale;
 } hn__matmul_attr;
 
+// What a node was made with; bias and residual are values of its graph.
+hn_matmul_params hn__matmul_params(const hn__node *n);
+
 // The product as a batch of m x k times k x n. Where one b serves all of a and a's rows follow
 // each other, the batch is part of m.
 typedef struct hn__matmul_dims {
