@@ -77,6 +77,7 @@ typedef struct hn_device_params {
     uint32_t mask;         // hn_feature bits to behave as if absent
     bool phone; // behave as a small phone: no fp16, 128 invocations, 16 KiB shared, 128 MiB
                 // binding range, no features beyond Vulkan 1.1
+    int64_t most_bytes;    // behave as if the heap were no larger; 0: it is what it is
     bool validation;       // turn the validation layer on; its messages go to the log as errors
     int n_threads;         // host threads; 0: one for each processor
     double submit_ms; // longest time one submission may take; 0: 200, mobile 50, software 1000

@@ -79,11 +79,8 @@ static hn_status open_auto(hn_device_params p, hn_device **out)
     return HN_OK;
 }
 
-hn_status hn_device_open(const hn_device_params *params, hn_device **out)
+static hn_status open_any(hn_device_params p, hn_device **out)
 {
-    hn_device_params p = params ? *params : (hn_device_params){ 0 };
-
-    *out = NULL;
     if (p.vulkan) {
         p.spec = "vulkan";
         return hn__vk_open(&p, out);
@@ -97,6 +94,20 @@ hn_status hn_device_open(const hn_device_params *params, hn_device **out)
     return hn_fail(
         HN_ERR_ARG,
         "no device '%s': use cpu, ref, vulkan, vulkan:NUMBER, vulkan:UUID or vulkan:NAME", p.spec);
+}
+
+hn_status hn_device_open(const hn_device_params *params, hn_device **out)
+{
+    const hn_device_params p = params ? *params : (hn_device_params){ 0 };
+
+    *out = NULL;
+    if (p.most_bytes < 0)
+        return hn_fail(HN_ERR_ARG, "a device of %" PRId64 " bytes", p.most_bytes);
+    HN_TRY(open_any(p, out));
+    (*out)->most_bytes = p.most_bytes;
+    if (p.most_bytes && p.most_bytes < (*out)->info.heap_bytes)
+        (*out)->info.heap_bytes = p.most_bytes;
+    return HN_OK;
 }
 
 void hn_device_close(hn_device **d)
@@ -136,6 +147,10 @@ hn_status hn_buffer_create(hn_device *d, int64_t n_bytes, hn_buffer **out)
     *out = NULL;
     if (n_bytes < 1)
         return hn_fail(HN_ERR_ARG, "a buffer of %" PRId64 " bytes", n_bytes);
+    if (d->most_bytes && n_bytes > d->most_bytes - d->n_bytes)
+        return hn_fail(HN_ERR_NOMEM, "a buffer of %" PRId64 " bytes; %" PRId64
+                       " of %" PRId64 " are left", n_bytes, d->most_bytes - d->n_bytes,
+                       d->most_bytes);
     HN_TRY(d->fn->buffer_create(d, n_bytes, out));
     (*out)->dev = d;
     (*out)->n_bytes = n_bytes;

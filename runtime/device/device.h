@@ -79,6 +79,7 @@ struct hn_device {
     hn_device_info info;
     char reason[256];
     int64_t n_bytes;      // in buffers now
+    int64_t most_bytes;   // of hn_device_params
     int64_t n_validation; // messages so far
     int n_buffers, n_streams;
     hn__pool *pool;       // host devices
