@@ -32,10 +32,35 @@ typedef struct hn_optimizer_out {
 HN_API hn_status hn_optimize(hn_graph *g, hn_val loss, hn_val lr, const hn_optimizer_params *p,
                              hn_optimizer_out *out);
 
+// ---- what is trained -----------------------------------------------------------------------
+
+// Which weights of a model change, and how. {0}: all of them, as they are.
+typedef struct hn_tune_params {
+    // Weights that keep their values: no gradient is made for them and no moments are kept. Each
+    // word is "embed" (the tables of token and position embeddings), "encoder" (Whisper's), or
+    // what a weight's name begins with.
+    const char *const *freeze;
+    int n_freeze;
+    // Low-rank adapters (Hu et al. 2021, arXiv 2106.09685): all of the model's weights are frozen,
+    // and beside the product with a target W [out, in] runs (alpha / rank) B A, A [rank, in] drawn
+    // from the seed and B [out, rank] zero at first. Weights that `freeze` names get none.
+    int rank;       // 0: no adapters
+    float alpha;    // 0: rank
+    // "q", "k", "v", "o" (of attention), "gate", "up", "down" (of the feed-forward), or the last
+    // words of a layer's name ("q_proj"); none: all seven, where the model has them.
+    const char *const *targets;
+    int n_targets;
+} hn_tune_params;
+
 // ---- language models -----------------------------------------------------------------------
 
 typedef struct hn_train_params {
-    hn_lm_config model;
+    hn_lm_config model;      // with `from`: taken from there, but for dropout
+    // A model to start from: what hn_pretrained_open opens, or the folder of a run. Its weights
+    // become f32, but for frozen matrices of 16 bits or of blocks, which stay as they are. NULL:
+    // weights drawn from the seed.
+    const char *from;
+    hn_tune_params tune;
     hn_optimizer_params optimizer;
     int64_t batch, length;  // sequences a step and their tokens; length <= model.context
     int64_t steps;          // of the whole run, for the schedule
@@ -55,18 +80,27 @@ typedef struct hn_train_step {
 
 // A trainer with weights drawn from the seed. `tokens` (n of them, in [0, vocab)) are borrowed
 // until it is destroyed. Each step takes `batch` spans of length + 1 tokens at places that depend
-// on seed and step only. Errors: ARG, NOMEM (with the plan's bytes), UNSUPPORTED, DEVICE.
+// on seed and step only. Errors: ARG; those of opening `from`; NOMEM, before anything of the run
+// is allocated, where weights, moments and the plan are more than the device's memory (both
+// numbers in the text); UNSUPPORTED, DEVICE.
 HN_API hn_status hn_trainer_create(hn_device *d, const hn_train_params *p, const int32_t tokens[],
                                    int64_t n, hn_trainer **out);
 HN_API void hn_trainer_destroy(hn_trainer **t);
 HN_API hn_weights *hn_trainer_weights(hn_trainer *t);
 HN_API hn_plan *hn_trainer_plan(hn_trainer *t);
 HN_API int64_t hn_trainer_steps_done(const hn_trainer *t);
+// Numbers of values that training changes, and of the model's that it does not.
+HN_API void hn_trainer_count(const hn_trainer *t, int64_t *trained, int64_t *frozen);
 HN_API hn_status hn_trainer_step(hn_trainer *t, hn_train_step *out);
 
 // Writes a checkpoint into the training folder `dir`, atomically: dir/step-N/ with config.json,
 // model.safetensors, optimizer.safetensors, trainer.json and tokenizer.json. The newest two stay.
-// On failure the checkpoints before it are untouched.
+// On failure the checkpoints before it are untouched. tok may be NULL.
+//
+// A run with `from` has the base's layout: its config.json, tokenizer and generation files, its
+// weights' names. Adapters are added into the weights they stand beside, so that what reads the
+// base reads the checkpoint; by themselves they are in dir/adapter/, as PEFT has them. Weights are
+// f32, but for frozen ones that were 16-bit in the base and are written as they were.
 HN_API hn_status hn_trainer_save(hn_trainer *t, const char *dir, const hn_tokenizer *tok);
 // Goes on from the newest good checkpoint of `dir`: weights, moments, step. The next steps give
 // the same bits as if the run had not stopped, on the same device. Errors: IO (no checkpoint),

@@ -7,8 +7,7 @@
 
 // ---- weights -------------------------------------------------------------------------------
 
-// The tensor of a weight: by its name, or with the prefix that some GPT-2 files carry.
-static const hn_tensor *find_tensor(const hn_tensors *files, const char *name)
+const hn_tensor *hn__lm_find_tensor(const hn_tensors *files, const char *name)
 {
     char longer[256];
     const hn_tensor *t = hn_tensors_find(files, name);
@@ -26,9 +25,7 @@ static hn_dtype stored_type(const hn_type *have, const hn_type *want, bool f32)
     return !f32 && want->rank == 2 && want->dtype == HN_F32 && keep ? have->dtype : want->dtype;
 }
 
-// A tensor into the weight that was made for it. One that lies in the file as the weight does goes
-// there without a copy on the way.
-static hn_status upload(hn_weights *w, const char *name, const hn_tensor *t, const hn_type *type)
+hn_status hn__lm_upload(hn_weights *w, const char *name, const hn_tensor *t, const hn_type *type)
 {
     const int64_t n = hn_type_bytes(type);
     const bool as_it_lies = t->dtype == type->dtype && !t->paired_heads && !t->transposed;
@@ -59,7 +56,7 @@ static hn_tensor as_stored(const hn_tensor *t)
 static hn_status load_tensor(hn_lm *m, const hn_pretrained *p, const hn__node *node, bool f32)
 {
     const hn__source_attr *a = node->attr;
-    const hn_tensor *found = find_tensor(p->tensors, node->name);
+    const hn_tensor *found = hn__lm_find_tensor(p->tensors, node->name);
     hn_type type;
     char have[128], want[128];
 
@@ -73,7 +70,7 @@ static hn_status load_tensor(hn_lm *m, const hn_pretrained *p, const hn__node *n
                        hn__type_text(&a->type, want, sizeof want));
     type.dtype = stored_type(&type, &a->type, f32);
     HN_TRY(hn_weights_put(m->weights, node->name, type, a->trainable && type.dtype == HN_F32));
-    HN_TRY(hn_context(upload(m->weights, node->name, t, &type), "tensor '%s'", node->name));
+    HN_TRY(hn_context(hn__lm_upload(m->weights, node->name, t, &type), "tensor '%s'", node->name));
     hn__tensors_release(p->files, t);
     return HN_OK;
 }
@@ -113,7 +110,7 @@ static hn_status load_weights(hn_lm *m, const hn_pretrained *p, bool f32)
 // they are to be f32, as [in, out].
 static void find_layout(hn_lm *m, const hn_pretrained *p, bool f32)
 {
-    const hn_tensor *t = find_tensor(p->tensors, "h.0.attn.c_attn.weight");
+    const hn_tensor *t = hn__lm_find_tensor(p->tensors, "h.0.attn.c_attn.weight");
     m->config.rows_out = m->config.family == HN_LM_GPT2 && t && t->transposed && !f32;
 }
 

@@ -1,111 +1,143 @@
-// The trainer of language models: one plan for the whole step, spans of tokens drawn by step.
+// The trainer of any task: one plan for the whole step, and the schedule of the learning rate.
 #include "train/trainer.h"
+#include "train/tune.h"
 
 #include <math.h>
+#include <string.h>
 
-// Mean over the targets that are not masked (here: all).
-static hn_val mean_loss(hn_graph *g, const hn_train_params *p, hn_val ids, hn_val targets,
-                        hn_val key)
+static hn_status check(const hn_train_params *p)
 {
-    const hn_lm_build build = { .dropout_key = p->model.dropout > 0 ? key : (hn_val){ 0 } };
-    return hn_mean_all(g,
-                       hn_lm_loss(g, &p->model, hn_lm_hidden(g, &p->model, ids, &build), targets));
+    if (p->batch < 1)
+        return hn_fail(HN_ERR_ARG, "batch %" PRId64 " must be > 0", p->batch);
+    if (p->steps < 1 || p->warmup < 0 || !(p->lr > 0) || !(p->lr_end >= 0))
+        return hn_fail(HN_ERR_ARG, "steps %" PRId64 ", warm-up %" PRId64 ", rates %g to %g",
+                       p->steps, p->warmup, p->lr, p->lr_end);
+    return HN_OK;
 }
 
-static hn_status build(hn_trainer *t, hn_graph *g)
+// ---- making one ----------------------------------------------------------------------------
+
+static hn_dtype stored(void *user, const char *name)
 {
-    const hn_train_params *p = &t->params;
-    const hn_type span = { HN_I32, 2, { p->batch, p->length } };
-    const hn_val ids = hn_input(g, "ids", span), targets = hn_input(g, "targets", span);
-    const hn_val lr = hn_input(g, "lr", (hn_type){ HN_F32, 1, { 1 } });
+    const hn__base *b = user;
+    const hn_tensor *t = b ? hn__base_find(b, name) : NULL;
+    return t && t->dtype && !t->transposed ? t->dtype : HN_F32;
+}
+
+// The task's loss as the graph's output "loss", tuned.
+static hn_status build_loss(hn_trainer *t, hn_graph **out)
+{
+    hn_graph *g;
+    hn_val loss = { 0 };
+
+    *out = NULL;
+    HN_TRY(hn_graph_create(&g));
     const hn_val key = hn_input(g, "key", (hn_type){ HN_I32, 1, { 2 } });
-    const hn_val loss = mean_loss(g, p, ids, targets, key);
+    hn_status s = t->task->fn->build(t->task, g, key, &loss);
+    if (s == HN_OK) {
+        hn_output(g, "loss", loss);
+        s = hn__tune(g, &t->params.tune, stored, t->base, out);
+    }
+    hn_graph_destroy(&g);
+    return s;
+}
+
+static hn_status add_optimizer(const hn_trainer *t, hn_graph *g)
+{
+    const hn_val lr = hn_input(g, "lr", (hn_type){ HN_F32, 1, { 1 } });
     hn_optimizer_out o;
 
-    HN_TRY(hn_optimize(g, loss, lr, &p->optimizer, &o));
-    hn_output(g, "loss", loss);
+    HN_TRY(hn_optimize(g, (hn_val){ g->outputs[0].val }, lr, &t->params.optimizer, &o));
     hn_output(g, "grad_norm", o.grad_norm);
     hn_output(g, "scale", o.scale);
     hn_output(g, "overflows", o.overflows);
     return hn_graph_status(g);
 }
 
-// The map of a vq head: by the mass of tokens in the training text.
-static hn_status fill_map(hn_trainer *t)
+// Whether the device's memory holds the run, before any of it is taken.
+static hn_status check_memory(const hn_graph *g, hn_device *d, const hn_plan_params *p)
 {
-    const hn_lm_config *c = &t->params.model;
-    int64_t *counts = hn__calloc((size_t)c->vocab, sizeof *counts);
-    int32_t *map = hn__calloc((size_t)c->vocab, sizeof *map);
-    hn_status s = counts && map ? HN_OK : hn__nomem((size_t)c->vocab * sizeof *counts);
+    const int64_t heap = hn_device_get_info(d)->heap_bytes, mib = 1 << 20;
+    hn_plan_info i;
 
-    for (int64_t i = 0; s == HN_OK && i < t->n_tokens; i++)
-        counts[t->tokens[i]]++;
-    if (s == HN_OK)
-        s = hn_vq_map_by_mass(counts, c->vocab, c->codes, map);
-    if (s == HN_OK)
-        s = hn_weights_write(t->weights, "lm_head.map", map, c->vocab * (int64_t)sizeof *map);
-    hn__free(counts);
-    hn__free(map);
-    return s;
+    HN_TRY(hn_plan_predict(g, d, p, &i));
+    const int64_t plan = i.block_bytes + i.io_bytes, all = plan + i.weight_bytes;
+    if (all <= heap - hn_device_bytes(d))
+        return HN_OK;
+    return hn_fail(HN_ERR_NOMEM,
+                   "a step takes %" PRId64 " MiB (%" PRId64 " of weights and moments, %" PRId64
+                   " of activations and gradients), the device has %" PRId64
+                   ": freeze weights, train low-rank adapters, or make the batch smaller",
+                   (all + mib - 1) / mib, i.weight_bytes / mib, plan / mib, heap / mib);
 }
 
-static hn_status check(const hn_train_params *p, const int32_t tokens[], int64_t n)
+static hn_status make_plan(hn_trainer *t, hn_device *d, const hn_graph *g)
 {
-    HN_TRY(hn_lm_config_check(&p->model));
-    if (p->batch < 1 || p->length < 1 || p->length > p->model.context)
-        return hn_fail(HN_ERR_ARG,
-                       "batch %" PRId64 " must be > 0, length %" PRId64 " in [1, %" PRId64 "]",
-                       p->batch, p->length, p->model.context);
-    if (p->steps < 1 || p->warmup < 0 || !(p->lr > 0) || !(p->lr_end >= 0))
-        return hn_fail(HN_ERR_ARG, "steps %" PRId64 ", warm-up %" PRId64 ", rates %g to %g",
-                       p->steps, p->warmup, p->lr, p->lr_end);
-    if (n < p->length + 1)
-        return hn_fail(HN_ERR_ARG, "%" PRId64 " tokens of training text; a span takes %" PRId64, n,
-                       p->length + 1);
-    for (int64_t i = 0; i < n; i++)
-        if (tokens[i] < 0 || tokens[i] >= p->model.vocab)
-            return hn_fail(HN_ERR_ARG,
-                           "token %d at %" PRId64 " of the training text is not in [0, %" PRId64
-                           ")",
-                           tokens[i], i, p->model.vocab);
-    return HN_OK;
+    const hn_train_params *p = &t->params;
+    hn_plan_params plan = { .no_fuse = p->no_fuse, .no_replay = p->no_replay };
+
+    HN_TRY(check_memory(g, d, &plan));
+    HN_TRY(hn_weights_create(d, &t->weights));
+    if (t->base)
+        HN_TRY(hn__base_load(t->base, g, t->weights));
+    HN_TRY(hn_weights_add(t->weights, g, p->seed));
+    if (t->task->fn->begin)
+        HN_TRY(t->task->fn->begin(t->task, t->weights));
+    plan.weights = t->weights;
+    return hn_plan_create(g, d, &plan, &t->plan);
+}
+
+static char *join(const char *const words[], int n)
+{
+    size_t bytes = 1;
+    for (int i = 0; i < n; i++)
+        bytes += strlen(words[i]) + 1;
+    char *text = hn__calloc(bytes, 1);
+    for (int i = 0; text && i < n; i++) {
+        strcat(text, words[i]);
+        if (i + 1 < n)
+            strcat(text, ",");
+    }
+    return text;
 }
 
 static hn_status make(hn_trainer *t, hn_device *d)
 {
-    const hn_train_params *p = &t->params;
+    const hn_tune_params *tune = &t->params.tune;
     hn_graph *g = NULL;
 
-    t->room = hn__calloc((size_t)(2 * p->batch * p->length), sizeof *t->room);
-    if (!t->room)
-        return hn__nomem((size_t)(2 * p->batch * p->length) * sizeof *t->room);
-    HN_TRY(hn_weights_create(d, &t->weights));
-    HN_TRY(hn_graph_create(&g));
-    hn_status s = build(t, g);
+    t->freeze = join(tune->freeze, tune->n_freeze);
+    t->targets = join(tune->targets, tune->n_targets);
+    if (!t->freeze || !t->targets)
+        return hn__nomem(256);
+    HN_TRY(check(&t->params));
+    if (t->base)
+        HN_TRY(hn__base_hash(t->base));
+    HN_TRY(build_loss(t, &g));
+    hn_status s = add_optimizer(t, g);
     if (s == HN_OK)
-        s = hn_weights_add(t->weights, g, p->seed);
-    if (s == HN_OK && p->model.head == HN_HEAD_VQ)
-        s = fill_map(t);
-    if (s == HN_OK)
-        s = hn_plan_create(g, d, &(hn_plan_params){ .weights = t->weights, .no_fuse = p->no_fuse,
-                                                    .no_replay = p->no_replay }, &t->plan);
+        s = make_plan(t, d, g);
     hn_graph_destroy(&g);
     return s;
 }
 
-hn_status hn_trainer_create(hn_device *d, const hn_train_params *p, const int32_t tokens[],
-                            int64_t n, hn_trainer **out)
+hn_status hn__trainer_create(hn_device *d, const hn_train_params *p, hn__task *task,
+                             hn__base *base, hn_trainer **out)
 {
-    *out = NULL;
-    HN_TRY(check(p, tokens, n));
     hn_trainer *t = hn__calloc(1, sizeof *t);
-    if (!t)
+
+    *out = NULL;
+    if (!t) {
+        task->fn->destroy(task);
+        hn__base_close(&base);
         return hn__nomem(sizeof *t);
-    *t = (hn_trainer){ .params = *p, .tokens = tokens, .n_tokens = n };
-    t->data_hash = hn__hash(tokens, (size_t)n * sizeof *tokens, 0);
+    }
+    *t = (hn_trainer){ .params = *p, .task = task, .base = base };
     const hn_status s = make(t, d);
     if (s)
         hn_trainer_destroy(&t);
+    else
+        t->params.tune.freeze = t->params.tune.targets = NULL; // the caller's
     *out = t;
     return hn_context(s, "training");
 }
@@ -116,7 +148,10 @@ void hn_trainer_destroy(hn_trainer **t)
         return;
     hn_plan_destroy(&(*t)->plan);
     hn_weights_destroy(&(*t)->weights);
-    hn__free((*t)->room);
+    (*t)->task->fn->destroy((*t)->task);
+    hn__base_close(&(*t)->base);
+    hn__free((*t)->freeze);
+    hn__free((*t)->targets);
     hn__free(*t);
     *t = NULL;
 }
@@ -136,6 +171,20 @@ int64_t hn_trainer_steps_done(const hn_trainer *t)
     return t->done;
 }
 
+void hn_trainer_count(const hn_trainer *t, int64_t *trained, int64_t *frozen)
+{
+    *trained = *frozen = 0;
+    for (int64_t i = 0; i < hn_weights_count(t->weights); i++) {
+        const hn_weight_info w = hn_weights_info(t->weights, i);
+        if (w.trainable)
+            *trained += hn_type_numel(&w.type);
+        else if (hn__part_of(w.name) == HN__PART_MODEL)
+            *frozen += hn_type_numel(&w.type);
+    }
+}
+
+// ---- steps ---------------------------------------------------------------------------------
+
 // Linear warm-up, then a cosine from lr to lr_end (Loshchilov and Hutter 2017, arXiv 1608.03983).
 static double rate(const hn_train_params *p, int64_t step)
 {
@@ -145,27 +194,6 @@ static double rate(const hn_train_params *p, int64_t step)
         return p->lr_end;
     const double at = (double)(step - p->warmup) / (double)(p->steps - p->warmup);
     return p->lr_end + (p->lr - p->lr_end) * 0.5 * (1 + cos(3.141592653589793 * at));
-}
-
-static hn_status write_batch(hn_trainer *t, int64_t step)
-{
-    const hn_train_params *p = &t->params;
-    const int64_t n = p->batch * p->length, bytes = n * (int64_t)sizeof *t->room;
-    hn_rng rng = hn__rng(p->seed, (uint64_t)step);
-
-    for (int64_t b = 0; b < p->batch; b++) {
-        const int32_t *span = t->tokens + hn__rng_below(&rng, t->n_tokens - p->length);
-        for (int64_t i = 0; i < p->length; i++) {
-            t->room[b * p->length + i] = span[i];
-            t->room[n + b * p->length + i] = span[i + 1];
-        }
-    }
-    const float lr = (float)rate(p, step);
-    const int32_t key[2] = { (int32_t)p->seed, (int32_t)step };
-    HN_TRY(hn_plan_write(t->plan, "ids", t->room, bytes));
-    HN_TRY(hn_plan_write(t->plan, "targets", t->room + n, bytes));
-    HN_TRY(hn_plan_write(t->plan, "lr", &lr, sizeof lr));
-    return hn_plan_write(t->plan, "key", key, sizeof key);
 }
 
 static hn_status read_number(hn_trainer *t, const char *name, double *out)
@@ -179,8 +207,12 @@ static hn_status read_number(hn_trainer *t, const char *name, double *out)
 hn_status hn_trainer_step(hn_trainer *t, hn_train_step *out)
 {
     const int64_t step = t->done + 1;
+    const float lr = (float)rate(&t->params, step);
+    const int32_t key[2] = { (int32_t)t->params.seed, (int32_t)step };
 
-    HN_TRY(write_batch(t, step));
+    HN_TRY(t->task->fn->feed(t->task, t->plan, step));
+    HN_TRY(hn_plan_write(t->plan, "lr", &lr, sizeof lr));
+    HN_TRY(hn_plan_write(t->plan, "key", key, sizeof key));
     HN_TRY(hn_plan_run(t->plan));
     t->done = step;
     *out = (hn_train_step){ .step = step, .lr = rate(&t->params, step) };
