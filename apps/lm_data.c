@@ -40,6 +40,8 @@ static hn_status get_tokenizer(const lm_data_options *o, const joined *j, hn_tok
     const hn_tokenizer_params p = { .vocab_size = o->vocab, .special = special, .n_special = 1 };
     const uint64_t start = hn__now_ns();
 
+    if (*out)
+        return HN_OK;
     if (o->tokenizer)
         return hn_tokenizer_load(o->tokenizer, out);
     HN_TRY(hn_tokenizer_train(j->text, j->n, &p, out));
@@ -88,9 +90,10 @@ static hn_status take_shards(const hn__shards *sh, const char *dir, lm_data *out
 static hn_status read_shards(const char *dir, const lm_data_options *o, lm_data *out)
 {
     hn__shards *sh;
-    if (!o->tokenizer)
+    if (!out->tok && !o->tokenizer)
         return hn_fail(HN_ERR_ARG, "'%s' holds tokens: --tokenizer must name what made them", dir);
-    HN_TRY(hn_tokenizer_load(o->tokenizer, &out->tok));
+    if (!out->tok)
+        HN_TRY(hn_tokenizer_load(o->tokenizer, &out->tok));
     HN_TRY(hn__shards_open(dir, false, &sh));
     const hn_status s = take_shards(sh, dir, out);
     hn__shards_close(&sh);
@@ -99,7 +102,7 @@ static hn_status read_shards(const char *dir, const lm_data_options *o, lm_data 
 
 hn_status lm_data_read(const char **files, int n, const lm_data_options *o, lm_data *out)
 {
-    *out = (lm_data){ 0 };
+    *out = (lm_data){ .tok = o->ready };
     const hn_status s = n == 1 && hn__is_dir(files[0]) ? read_shards(files[0], o, out)
                                                        : read_texts(files, n, o, out);
     if (s)

@@ -12,6 +12,7 @@ typedef struct lm_data {
 typedef struct lm_data_options {
     const char *tokenizer; // tokenizer.json or its folder; NULL: one is trained on the text
     int vocab;             // of one that is trained
+    hn_tokenizer *ready;   // or the tokenizer itself, which is taken, even on failure
 } lm_data_options;
 
 // Reads `files` (n of them: text files, or one folder of shards, which needs a tokenizer) and says
