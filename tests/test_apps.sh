@@ -1,9 +1,10 @@
 #!/bin/sh
 # The command's behaviour: exit codes, what goes where, help, suggestions, the JSON, the report.
-#   test_apps.sh HORNITO [part]     part: usage, json, check, bench, examples; all where it is left out
+#   test_apps.sh HORNITO [part]     part: usage, json, files, check, bench, examples; all where it is left out
 set -u
 hornito=$1
 part=${2:-all}
+source=$(realpath "$(dirname "$0")/..")
 n_failed=0
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
@@ -110,6 +111,25 @@ assert d["model"]["parameters"] > 100000' || failed "bench step --json"
     expect 0 '"block_by_live"' bench plan --device cpu --json -
 }
 
+# What checkpoints hold: good ones, files that are none, and what stands in the way of running.
+files() {
+    data=$source/tests
+    expect 2 "one file, folder or name" inspect
+    expect 1 "nowhere" inspect nowhere
+    expect 1 "holds no model" inspect .
+    expect 1 "not a safetensors file" inspect "$source/README.md"
+    expect 0 "tensors alone" inspect "$data/data/small.safetensors"
+    expect 0 "architecture 'phi3' is not known" inspect "$data/fuzz/corpus/gguf/phi3"
+    expect 0 "[8, 32]" inspect "$data/fuzz/corpus/gguf/phi3"
+    expect 1 "type IQ2_XXS is not read" inspect "$data/fuzz/corpus/gguf/iq2"
+    expect 0 '"license": "mit"' inspect --json "$data/fuzz/corpus/gguf/llama"
+    python3 -c 'import json
+d = json.load(open("out"))
+assert d["parameters"] == 6496 and len(d["tensors"]) == 11, d["parameters"]
+assert d["tensors"][0] == {"name": "token_embd.weight", "type": "F32", "shape": [8, 32], "bytes": 1024}
+assert d["config"]["num_key_value_heads"] == 2 and d["format"] == "gguf 3"' || failed "inspect --json"
+}
+
 # Every example of every help runs, in their order, where a README.md lies.
 examples() {
     i=0
@@ -128,8 +148,8 @@ examples() {
 }
 
 case $part in
-all) usage; json; check; bench; examples ;;
-usage | json | check | bench | examples) $part ;;
+all) usage; json; files; check; bench; examples ;;
+usage | json | files | check | bench | examples) $part ;;
 *) echo "test_apps.sh: no part '$part'"; exit 2 ;;
 esac
 [ $n_failed = 0 ] && echo "passed" && exit 0

@@ -40,7 +40,8 @@ typedef struct hn_metadata {
 } hn_metadata;
 
 // Opens by what is there: a .safetensors file, a .safetensors.index.json with its shards beside
-// it, a .onnx or .npy file, or a folder that holds model.safetensors or its index.
+// it, a .onnx or .npy file, a GGUF file, CTranslate2's model.bin, or a folder that holds
+// model.safetensors or its index.
 // Errors: IO; FORMAT with file, place and reason; UNSUPPORTED; NOMEM. *out is then NULL.
 HN_API hn_status hn_tensors_open(const char *path, hn_tensors **out);
 // Closes the files and sets *t to NULL. *t may be NULL already.

@@ -1,6 +1,6 @@
 // Opening tensors by path: one file, a folder, or shards with their index.
+#include "io/gguf.h"
 #include "io/json.h"
-#include "io/tensors.h"
 
 #include <string.h>
 
@@ -10,13 +10,25 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && !strcmp(s + n - m, end);
 }
 
+static hn_status read_gguf(const hn__map *m, const char *path, hn_tensors **out)
+{
+    hn__gguf *g;
+    const hn_status s = hn__gguf_read(m->data, m->size, path, &g, out);
+    hn__gguf_destroy(&g);
+    return s;
+}
+
 static hn_status open_file(const char *path, hn_tensors **out)
 {
     hn__map m;
     *out = NULL;
     HN_TRY(hn__map_open(path, &m));
     hn_status s;
-    if (ends_with(path, ".onnx"))
+    if (m.size >= 4 && !memcmp(m.data, "GGUF", 4))
+        s = read_gguf(&m, path, out);
+    else if (ends_with(path, ".bin"))
+        s = hn__ctranslate2_read(m.data, m.size, path, out);
+    else if (ends_with(path, ".onnx"))
         s = hn__onnx_read(m.data, m.size, path, out);
     else if (ends_with(path, ".npy"))
         s = hn__npy_read(m.data, m.size, path, out);

@@ -141,7 +141,7 @@ def gguf(kvs, tensors, data=b"", version=3, n_tensors=None, n_kvs=None, align=32
     return head + b"\0" * (-len(head) % align) + data
 
 
-def g_model(arch, extra=(), drop=(), ffn=32, change=None, **how):
+def g_model(arch, extra=(), drop=(), ffn=32, **how):
     """A model of one layer of width 32, 4 heads and 2 key-value heads, 8 tokens."""
     a = [("general.architecture", STRING, arch), ("general.license", STRING, "mit"), (f"{arch}.block_count", U32, 1),
          (f"{arch}.context_length", U32, 16), (f"{arch}.embedding_length", U32, 32), (f"{arch}.feed_forward_length", U32, ffn),
@@ -159,9 +159,13 @@ def g_model(arch, extra=(), drop=(), ffn=32, change=None, **how):
              "blk.0.attn_output.weight": (32, 32)}
     if arch == "gpt2":
         names.update({"position_embd.weight": (32, 16), "blk.0.attn_qkv.weight": (32, 96), "blk.0.attn_qkv.bias": (96,)})
+        names.update({f"blk.0.{x}.bias": (32,) for x in ("attn_norm", "attn_output", "ffn_norm", "ffn_down")})
+        names.update({"output_norm.bias": (32,), "blk.0.ffn_up.bias": (ffn,)})
     else:
         names.update({"blk.0.ffn_gate.weight": (32, ffn), "blk.0.attn_q.weight": (32, 32), "blk.0.attn_k.weight": (32, 16),
                       "blk.0.attn_v.weight": (32, 16)})
+    if arch == "qwen2":
+        names.update({"blk.0.attn_q.bias": (32,), "blk.0.attn_k.bias": (16,), "blk.0.attn_v.bias": (16,)})
     tensors, data = [], b""
     for i, (name, dims) in enumerate(names.items()):
         t = 8 if len(dims) == 2 and i % 2 else 0
@@ -169,7 +173,7 @@ def g_model(arch, extra=(), drop=(), ffn=32, change=None, **how):
         size = n // 32 * 34 if t else 4 * n
         tensors.append(g_tensor(name, dims, t, len(data)))
         data += bytes(j % 61 for j in range(size))
-        data += b"\0" * (-len(data) % 32)
+        data += b"\0" * (-len(data) % how.get("align", 32))
     kvs = [g_kv(*x) for x in a if x[0] not in drop] + [g_kv(*x) for x in extra]
     return gguf(kvs, tensors, data, **how)
 
@@ -196,7 +200,7 @@ put("gguf", "ints", gguf([g_kv("a", 10, 2**64 - 1), g_kv("b", 5, -1), g_kv("c", 
 put("gguf", "template", g_model("llama", extra=[], drop=("tokenizer.chat_template",)))
 put("gguf", "template-nul", g_model("llama", extra=[("tokenizer.chat_template", STRING, b"a\0b")], drop=("tokenizer.chat_template",)))
 put("gguf", "template-utf8", g_model("llama", extra=[("tokenizer.chat_template", STRING, b"\xff")], drop=("tokenizer.chat_template",)))
-put("gguf", "alignment", g_model("llama", extra=[("general.alignment", U32, 64)]))
+put("gguf", "alignment", g_model("llama", extra=[("general.alignment", U32, 64)], align=64))
 put("gguf", "alignment-0", g_model("llama", extra=[("general.alignment", U32, 0)]))
 put("gguf", "alignment-odd", g_model("llama", extra=[("general.alignment", U32, 48)]))
 put("gguf", "experts", g_model("llama", extra=[("llama.expert_count", U32, 8)]))
@@ -218,8 +222,8 @@ put("gguf", "scalar-block", gguf([], [g_tensor("a", (), 2, 0)], b"\0" * 64))
 put("gguf", "tensor-type", gguf([], [g_tensor("a", (32,), 77, 0)], b"\0" * 64))
 put("gguf", "iq2", gguf([], [g_tensor("a", (256,), 16, 0)], b"\0" * 128))
 put("gguf", "zero-dim", gguf([], [g_tensor("a", (0, 4), 0, 0), g_tensor("b", (4,), 26, 0), g_tensor("c", (2,), 28, 32)], b"\0" * 64))
-put("gguf", "all-types", gguf([], [g_tensor(f"t{t}", (256,), t, 1024 * i) for i, t in enumerate((0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 24, 25, 26, 27, 30))],
-                              bytes(range(256)) * 64))
+put("gguf", "all-types", gguf([], [g_tensor(f"t{t}", (256,), t, 2048 * i) for i, t in enumerate((0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 24, 25, 26, 27, 30))],
+                              bytes(range(256)) * 120))
 
 # ---- CTranslate2 -----------------------------------------------------------------------------
 
