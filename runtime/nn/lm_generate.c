@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static hn_status make_stepper(hn_lm *m, hn__lm_stepper *s, int64_t t)
@@ -152,10 +151,9 @@ typedef struct choice {
     int32_t id;
 } choice;
 
-static int likelier(const void *a, const void *b)
+static bool likelier(choice a, choice b)
 {
-    const choice *x = a, *y = b;
-    return x->p != y->p ? (x->p < y->p ? 1 : -1) : x->id - y->id;
+    return a.p > b.p || (a.p >= b.p && a.id < b.id);
 }
 
 static int32_t likeliest(const float *logits, int64_t n)
@@ -167,28 +165,73 @@ static int32_t likeliest(const float *logits, int64_t n)
     return (int32_t)best;
 }
 
+// Puts heap[at] where it belongs: no element is likelier than the one half its place above it.
+static void sink(choice *heap, int64_t n, int64_t at)
+{
+    const choice x = heap[at];
+    for (int64_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && likelier(heap[child + 1], heap[child]))
+            child++;
+        if (!likelier(heap[child], x))
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = x;
+}
+
+// Takes the likeliest of the n that are left to the end of the heap.
+static void pop(choice *heap, int64_t n)
+{
+    const choice top = heap[0];
+    heap[0] = heap[n - 1];
+    heap[n - 1] = top;
+    sink(heap, n - 1, 0);
+}
+
+// The choices that may be made, in falling order from the end of `room` down; how many. *mass is
+// the sum of their weights. Of a large vocabulary few are wanted, so it is not sorted.
+static int64_t narrow(choice *room, int64_t n, const hn_sample_params *p, double sum, double *mass)
+{
+    const int64_t most = p->top_k > 0 && p->top_k < n ? p->top_k : n;
+    int64_t kept = 0, all = 0;
+
+    for (int64_t i = n / 2 - 1; i >= 0; i--)
+        sink(room, n, i);
+    if (most < n)
+        for (sum = 0; all < most; all++) {
+            pop(room, n - all);
+            sum += room[n - all - 1].p;
+        }
+    const double enough = p->top_p > 0 && p->top_p < 1 ? p->top_p * sum : sum;
+    for (*mass = 0; kept < most && *mass < enough; kept++) {
+        if (kept >= all)
+            pop(room, n - kept);
+        *mass += room[n - kept - 1].p;
+    }
+    return kept;
+}
+
 static int32_t sample(const float *logits, int64_t n, const hn_sample_params *p, hn_rng *rng,
                       choice *room)
 {
     const int32_t best = likeliest(logits, n);
-    double sum = 0, part = 0;
-    int64_t most = p->top_k > 0 && p->top_k < n ? p->top_k : n, kept = 0;
+    const bool narrowed = p->top_k > 0 || (p->top_p > 0 && p->top_p < 1);
+    int64_t kept = n;
+    double mass = 0;
 
     if (!(p->temperature > 0))
         return best;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
         room[i] = (choice){ expf((logits[i] - logits[best]) / p->temperature), (int32_t)i };
-    qsort(room, (size_t)n, sizeof *room, likelier);
-    for (int64_t i = 0; i < most; i++)
-        sum += room[i].p;
-    const double enough = p->top_p > 0 && p->top_p < 1 ? p->top_p * sum : sum;
-    while (kept < most && part < enough)
-        part += room[kept++].p;
-    double at = hn__rng_uniform(rng) * part;
+        mass += room[i].p;
+    }
+    if (narrowed)
+        kept = narrow(room, n, p, mass, &mass);
+    double at = hn__rng_uniform(rng) * mass;
     for (int64_t i = 0; i < kept; i++)
-        if ((at -= room[i].p) < 0)
-            return room[i].id;
-    return room[kept ? kept - 1 : 0].id;
+        if ((at -= room[n - 1 - i].p) < 0)
+            return room[n - 1 - i].id;
+    return best;
 }
 
 // ---- the loop ------------------------------------------------------------------------------
@@ -282,13 +325,18 @@ hn_status hn_lm_continue(hn_lm *m, hn_ids *ids, const hn_sample_params *p, hn_te
 hn_status hn_lm_encode(hn_lm *m, const void *text, size_t n, int flags, hn_ids *ids)
 {
     const int64_t had = ids->n;
+    const int32_t *before;
+    const int64_t n_before = hn_tokenizer_start(m->tok, &before);
 
-    if (had == 0 && m->adds_start)
+    if (had == 0 && m->adds_start && n_before == 0)
         HN_TRY(append(ids, m->start));
-    hn_status s = hn_tokenizer_encode(m->tok, text, n, flags, ids);
+    for (int64_t i = 0; had == 0 && m->adds_start && i < n_before; i++)
+        HN_TRY(append(ids, before[i]));
+    const int64_t from = ids->n;
+    hn_status s = hn_tokenizer_encode(m->tok, text, n, flags & ~HN_ENCODE_START, ids);
     // A text that begins with the start token itself has it once.
-    if (s == HN_OK && ids->n > 1 && had == 0 && m->adds_start && ids->id[1] == m->start)
-        memmove(ids->id, ids->id + 1, (size_t)--ids->n * sizeof *ids->id);
+    if (s == HN_OK && from > had && ids->n > from && ids->id[from] == m->start)
+        memmove(ids->id + from - 1, ids->id + from, (size_t)(ids->n-- - from) * sizeof *ids->id);
     if (s)
         ids->n = had;
     return s;

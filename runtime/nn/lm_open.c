@@ -151,6 +151,10 @@ static int32_t usual_end(const hn_lm *m)
 
 static int32_t start_token(const hn_lm *m, const hn_pretrained *p)
 {
+    const int32_t *before;
+    const int64_t n = hn_tokenizer_start(m->tok, &before);
+    if (n > 0 && before[n - 1] < m->config.vocab)
+        return before[n - 1];
     const json_t *const from[] = { p->config, p->generation };
     for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
         const json_t *v = json_object_get(from[i], "bos_token_id");
@@ -160,14 +164,17 @@ static int32_t start_token(const hn_lm *m, const hn_pretrained *p)
     return -1;
 }
 
-// Whether the files want the start token before a prompt: they say so, or leave it to the habit of
-// the tokenizer that they name.
-static bool adds_start(const hn_pretrained *p)
+// Whether the files want a start token before a prompt: they say so, or leave it to the template of
+// the tokenizer, or to the habit of the one that they name.
+static bool adds_start(const hn_lm *m, const hn_pretrained *p)
 {
     const json_t *v = json_object_get(p->tokenizer_config, "add_bos_token");
     const char *kind = json_string_value(json_object_get(p->tokenizer_config, "tokenizer_class"));
-    return json_is_boolean(v) ? json_is_true(v)
-                              : kind && !strncmp(kind, "LlamaTokenizer", 14);
+    const int32_t *before;
+    if (json_is_boolean(v))
+        return json_is_true(v);
+    return hn_tokenizer_start(m->tok, &before) > 0 ||
+           (kind && !strncmp(kind, "LlamaTokenizer", 14));
 }
 
 // What stands before texts, and what ends them. In a model trained here the end of text parts the
@@ -181,7 +188,7 @@ static void find_tokens(hn_lm *m, const hn_pretrained *p)
     add_ends(m, p->config);
     if (!m->n_ends && end >= 0)
         m->ends[m->n_ends++] = end;
-    m->adds_start = start >= 0 && adds_start(p);
+    m->adds_start = start >= 0 && adds_start(m, p);
     m->start = m->adds_start ? start : ours ? end : -1;
     m->empty = start >= 0 ? start : end;
 }

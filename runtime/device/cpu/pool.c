@@ -3,6 +3,7 @@
 #include "device/device.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 enum { MAX_THREADS = 64, SPINS = 4000 };
@@ -139,6 +140,10 @@ void hn__parallel(hn__pool *p, int64_t n, int64_t grain, hn__range_fn fn, void *
     atomic_store(&p->left, p->n - 1);
     start(p);
     run_part(p, 0);
-    while (atomic_load_explicit(&p->left, memory_order_acquire))
-        pause_cpu();
+    // A worker that takes long may be waiting for this very processor.
+    for (int i = 0; atomic_load_explicit(&p->left, memory_order_acquire); i++)
+        if (i < SPINS)
+            pause_cpu();
+        else
+            sched_yield();
 }
