@@ -1,5 +1,6 @@
 // Whisper's graphs against PyTorch's numbers for a small model with seeded weights: encoder,
-// logits, loss, and every gradient; and the configurations that are refused.
+// logits, loss, and every gradient; steps over caches against the same without; and what is
+// refused.
 #include "support/check.h"
 #include "support/device.h"
 #include "support/models.h"
@@ -224,6 +225,132 @@ static void check_gradients(void **state)
     close_seeded(&s);
 }
 
+// ---- steps over caches ---------------------------------------------------------------------
+
+enum { VOCAB = 512, CONTEXT = 64, LONG = 40 };
+
+// The seeded model as if it had been opened, but for its tokenizer, with the clip encoded.
+static hn_whisper *open_model(void)
+{
+    seeded s = open_seeded(NULL);
+    const int64_t n = s.config.mels * 2 * s.config.frames, n_audio = s.config.frames * 64;
+    hn_whisper *m = hn__calloc(1, sizeof *m);
+    float *mel = read_npy(reference_path("logmel_80x3000.npy"), n);
+    float *want = read_npy(reference_path("tinywhisper_encoder_out_1500x64.npy"), n_audio);
+    float *audio = malloc((size_t)n_audio * sizeof *audio), logits[VOCAB];
+    const int32_t one = 1;
+
+    CHECK(m != NULL, "out of memory");
+    m->dev = dev;
+    m->config = s.config;
+    m->weights = s.weights;
+    s.weights = NULL;
+    close_seeded(&s);
+    CHECK_FAILS(hn_whisper_decode(m, &one, 1, 1, 0, logits), HN_ERR_ARG); // no window yet
+    CHECK_OK(hn_whisper_encode(m, mel, audio));
+    for (int64_t i = 0; i < n_audio; i++)
+        CHECK(fabs((double)audio[i] - (double)want[i]) <= 1e-4, "audio[%d] is %g, not %g", (int)i,
+              (double)audio[i], (double)want[i]);
+    free(mel);
+    free(want);
+    free(audio);
+    return m;
+}
+
+static void same_logits(const float *got, const float *want, const char *what)
+{
+    for (int i = 0; i < VOCAB; i++)
+        CHECK(fabsf(got[i] - want[i]) <= 1e-3f, "%s: logit %d is %g, not %g", what, i,
+              (double)got[i], (double)want[i]);
+}
+
+// Prompts in pieces of any length, and single tokens, give PyTorch's logits.
+static void check_steps(void **state)
+{
+    (void)state;
+    static const int pieces[][N_IDS] = { { 8 }, { 1, 1, 1, 1, 1, 1, 1, 1 }, { 3, 5 }, { 7, 1 } };
+    hn_whisper *m = open_model();
+    seeded s = open_seeded(NULL);
+    float *want = read_npy(reference_path("tinywhisper_decoder_logits_8x512.npy"), N_IDS * VOCAB);
+    float got[VOCAB];
+
+    for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++)
+        for (int i = 0, at = 0; at < N_IDS; at += pieces[k][i++]) {
+            char what[64];
+            CHECK_OK(hn_whisper_decode(m, s.ids + at, 1, pieces[k][i], at, got));
+            snprintf(what, sizeof what, "case %zu, after %d tokens", k, at + pieces[k][i]);
+            same_logits(got, want + (at + pieces[k][i] - 1) * VOCAB, what);
+        }
+    free(want);
+    close_seeded(&s);
+    hn_whisper_close(&m);
+}
+
+// What a row of a move gives is what its tokens give alone, fed anew.
+static void check_row(hn_whisper *alone, const int32_t *ids, int64_t n, const float *got)
+{
+    float want[VOCAB];
+    char what[64];
+
+    CHECK_OK(hn_whisper_decode(alone, ids, 1, n, 0, want));
+    snprintf(what, sizeof what, "row of %d tokens ending in %d", (int)n, ids[n - 1]);
+    same_logits(got, want, what);
+}
+
+// Hypotheses that split, change places and end keep their own pasts.
+static void check_moves(void **state)
+{
+    (void)state;
+    static const struct {
+        int n, from[4];
+    } moves[] = { { 4, { 0, 0, 0, 0 } }, { 4, { 2, 0, 0, 3 } }, { 4, { 1, 1, 2, 0 } },
+                  { 2, { 3, 1 } },       { 3, { 1, 0, 1 } },    { 3, { 0, 1, 2 } } };
+    hn_whisper *m = open_model(), *alone = open_model();
+    int32_t past[4][CONTEXT], next[4][CONTEXT], ids[4];
+    float got[4 * VOCAB];
+    int64_t n = LONG; // past the first size of a move
+
+    for (int i = 0; i < LONG; i++)
+        past[0][i] = (i * 37 + 11) % VOCAB;
+    CHECK_OK(hn_whisper_decode(m, past[0], 1, n, 0, got));
+    check_row(alone, past[0], n, got);
+    for (size_t k = 0; k < sizeof moves / sizeof *moves; k++, n++) {
+        const int rows = moves[k].n;
+        for (int r = 0; r < rows; r++) {
+            memcpy(next[r], past[moves[k].from[r]], sizeof next[r]);
+            ids[r] = next[r][n] = (int32_t)(100 * k + (size_t)(r * 17) + 3) % VOCAB;
+        }
+        memcpy(past, next, sizeof past);
+        CHECK_OK(hn_whisper_reorder(m, moves[k].from, rows));
+        CHECK_OK(hn_whisper_decode(m, ids, rows, 1, n, got));
+        for (int r = 0; r < rows; r++)
+            check_row(alone, past[r], n + 1, got + r * VOCAB);
+    }
+    hn_whisper_close(&m);
+    hn_whisper_close(&alone);
+}
+
+static void check_bad_steps(void **state)
+{
+    (void)state;
+    hn_whisper *m = open_model();
+    int32_t ids[CONTEXT + 1] = { 0 };
+    float got[2 * VOCAB];
+
+    CHECK_FAILS(hn_whisper_decode(m, ids, 1, CONTEXT + 1, 0, got), HN_ERR_ARG);
+    CHECK(strstr(hn_error_text(), "64"), "the text lacks the context: %s", hn_error_text());
+    CHECK_FAILS(hn_whisper_decode(m, ids, 1, 1, 1, got), HN_ERR_ARG);
+    CHECK_FAILS(hn_whisper_decode(m, ids, HN_WHISPER_MAX_ROWS + 1, 1, 0, got), HN_ERR_ARG);
+    CHECK_FAILS(hn_whisper_reorder(m, ids, 1), HN_ERR_ARG);
+    CHECK_OK(hn_whisper_decode(m, ids, 1, CONTEXT, 0, got)); // the whole context
+    CHECK_FAILS(hn_whisper_decode(m, ids, 1, 1, CONTEXT, got), HN_ERR_ARG);
+    CHECK_FAILS(hn_whisper_decode(m, ids, 2, 1, 5, got), HN_ERR_ARG);
+    CHECK_FAILS(hn_whisper_reorder(m, (const int[]){ 0, 1 }, 2), HN_ERR_ARG);
+    ids[0] = VOCAB;
+    CHECK_FAILS(hn_whisper_decode(m, ids, 1, 1, 5, got), HN_ERR_ARG);
+    hn_whisper_close(&m);
+}
+
 // ---- configurations ------------------------------------------------------------------------
 
 static void check_refused(void **state)
@@ -293,6 +420,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_forward),
         cmocka_unit_test(check_gradients),
+        cmocka_unit_test(check_steps),
+        cmocka_unit_test(check_moves),
+        cmocka_unit_test(check_bad_steps),
         cmocka_unit_test(check_refused),
         cmocka_unit_test(check_shapes),
     };

@@ -150,17 +150,24 @@ static hn_val values(const builder *b, const char *attention, hn_val x)
 
 // ---- blocks --------------------------------------------------------------------------------
 
+hn_val hn__whisper_cache(hn_graph *g, const hn_whisper_config *c, int64_t rows, char which,
+                         int64_t layer)
+{
+    const hn_type t = { HN_F32, 4,
+                        { rows, c->context, c->decoder_heads, c->width / c->decoder_heads } };
+    char name[96];
+
+    snprintf(name, sizeof name, "cache.%" PRId64 ".%c.%" PRId64, rows, which, layer);
+    return hn_state(g, name, t, (hn_init){ HN_INIT_ZERO, 0 });
+}
+
 // The cache of this layer with the new rows in it: [B, context, H, D].
 static hn_val cached(const builder *b, char which, hn_val fresh)
 {
-    const hn_type t = hn_val_type(b->g, fresh);
-    const hn_type all = { HN_F32, 4, { t.dim[0], b->c->context, t.dim[2], t.dim[3] } };
-    char name[64];
-
     if (!fresh.id)
         return fresh;
-    snprintf(name, sizeof name, "cache.%" PRId64 ".%c.%" PRId64, t.dim[0], which, b->layer);
-    const hn_val old = hn_state(b->g, name, all, (hn_init){ HN_INIT_ZERO, 0 });
+    const hn_val old = hn__whisper_cache(b->g, b->c, hn_val_type(b->g, fresh).dim[0], which,
+                                         b->layer);
     const hn_val now = hn_update(b->g, old, fresh, b->b->at, 1);
     hn_assign(b->g, old, now);
     return now;
