@@ -33,7 +33,7 @@ void main()
     for (uint k = 0u; k < p.k; k++) {
         float va[TM], vb[TN];
         [[unroll]] for (uint i = 0u; i < TM; i++)
-            va[i] = LD(a, ia[i] + k * p.a_col);
+            va[i] = LDA(ia[i] + k * p.a_col);
         [[unroll]] for (uint j = 0u; j < TN; j++)
             vb[j] = LDB(ib[j] + k * p.b_row);
         [[unroll]] for (uint i = 0u; i < TM; i++)

@@ -8,7 +8,6 @@
 #include "push.h"
 
 layout(push_constant) uniform Push { matmul_push p; };
-IN(0, a);
 #ifdef HN_WEIGHTS
 #define WEIGHTS_BINDING 1
 #include "weights.glsl"
@@ -17,9 +16,27 @@ IN(0, a);
 IN(1, b);
 #define LDB(i) LD(b, i)
 #endif
+#ifdef HN_BLOCKS // a is f32, or where p.flags has MATMUL_A_BLOCKS q8_0
+layout(binding = 0) readonly buffer InA { uint a[]; };
+#define LDA(i) a_element(i)
+#else
+IN(0, a);
+#define LDA(i) LD(a, i)
+#endif
 IN(2, bias);     // [n], where p.flags has MATMUL_BIAS
 IN(3, residual); // like y, where p.flags has MATMUL_RESIDUAL
 OUT(4, y);       // [batch, m, n]
+
+#ifdef HN_BLOCKS
+float a_element(uint i)
+{
+    if ((p.flags & MATMUL_A_BLOCKS) == 0u)
+        return uintBitsToFloat(a[i]);
+    const uint at = i / 32u * 34u, q = at + 2u + i % 32u;
+    const float d = half_value(a[at >> 2] >> ((at & 2u) * 8u));
+    return d * float(int(a[q >> 2] << (24u - (q & 3u) * 8u)) >> 24);
+}
+#endif
 
 // First elements of this batch.
 struct matmul_base {

@@ -22,7 +22,7 @@ void load_slices(matmul_base at, uint row, uint col, uint k0)
     for (uint i = gl_LocalInvocationID.x; i < TILE * DEPTH; i += gl_WorkGroupSize.x) {
         const uvec2 u = place(i, p.a_col == 1u), v = place(i, p.b_row == 1u);
         const bool in_a = row + u.x < p.m && k0 + u.y < p.k, in_b = col + v.x < p.n && k0 + v.y < p.k;
-        slice_a[u.y * PITCH + u.x] = in_a ? LD(a, at.a + (row + u.x) * p.a_row + (k0 + u.y) * p.a_col) : 0.0;
+        slice_a[u.y * PITCH + u.x] = in_a ? LDA(at.a + (row + u.x) * p.a_row + (k0 + u.y) * p.a_col) : 0.0;
         slice_b[v.y * PITCH + v.x] = in_b ? LDB(at.b + (col + v.x) * p.b_col + (k0 + v.y) * p.b_row) : 0.0;
     }
 }

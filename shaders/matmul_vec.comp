@@ -26,7 +26,7 @@ void main()
         const float v = LDB(at.b + read_col * p.b_col + k * p.b_row);
         [[unroll]] for (uint r = 0u; r < ROWS; r++)
             if (r < p.m)
-                sum[r] = fma(LD(a, at.a + r * p.a_row + k * p.a_col), v, sum[r]);
+                sum[r] = fma(LDA(at.a + r * p.a_row + k * p.a_col), v, sum[r]);
     }
     [[unroll]] for (uint r = 0u; r < ROWS; r++)
         part[(r * cols + c) * LANES + lane] = sum[r];

@@ -13,6 +13,7 @@
 
 #define MATMUL_BIAS 1u
 #define MATMUL_RESIDUAL 2u
+#define MATMUL_A_BLOCKS 4u // a is q8_0
 struct matmul_push {
     HN_PUSH_GRID
     uint batch, m, n, k;
@@ -22,6 +23,7 @@ struct matmul_push {
     uint act, flags;
 };
 
+struct quantize_push { HN_PUSH_GRID uint blocks; };
 struct cumsum_push { HN_PUSH_GRID uint cols, reverse; };
 struct rope_push { HN_PUSH_GRID uint total, t, heads, d, pairs, neighbours; };
 struct rms_norm_push { HN_PUSH_GRID uint cols; float eps; };

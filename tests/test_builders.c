@@ -4,6 +4,7 @@
 #include "support/device.h"
 #include "hornito/ops.h"
 #include "hornito/plan.h"
+#include "ir/ir.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -153,8 +154,16 @@ static void check_quantised_gradient(void **state)
     CHECK_FAILS(hn_graph_grad(g, loss, &w, 1, &d), HN_ERR_UNSUPPORTED);
     CHECK(strstr(hn_error_text(), "blk.0.q is q5_0[8, 32]: quantised"), "'%s'", hn_error_text());
     CHECK_OK(hn_graph_grad(g, loss, &x, 1, &d));
-    const hn_type t = hn_val_type(g, d), want = f32(2, 4, 32, 0, 0);
+    hn_type t = hn_val_type(g, d);
+    const hn_type want = f32(2, 4, 32, 0, 0);
     CHECK(!memcmp(&t, &want, sizeof t), "the gradient has another type");
+    const hn_val rounded = hn_sum_all(g, hn_matmul(g, hn_quantize(g, x), w, &tb));
+    hn_val straight;
+    CHECK_OK(hn_graph_grad(g, rounded, &x, 1, &straight));
+    t = hn_val_type(g, straight);
+    CHECK(!memcmp(&t, &want, sizeof t), "the gradient through blocks has another type");
+    const hn__node *last = &g->nodes[g->values[straight.id].node];
+    CHECK(!strcmp(last->op->name, "matmul"), "it is made by %s", last->op->name);
     hn_graph_destroy(&g);
 }
 

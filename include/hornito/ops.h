@@ -137,11 +137,17 @@ typedef struct hn_matmul_params {
 // or b has rank 2 and serves all of a. Accumulates in f32. params may be NULL. The gradient of an
 // activation given here makes the product again: where memory allows, train with it as its own op.
 //
-// Weights as they are stored: a is f32, and b, of rank 2, is f16, bf16 or quantised; a is not
+// Weights as they are stored: a is f32 (or the q8_0 of hn_quantize), and b, of rank 2, is f16, bf16 or quantised; a is not
 // transposed, and y, bias and residual are f32. No device expands more of b than a panel. Blocks lie
 // along b's last dimension, so that a weight [N, K] is given with transpose_b. Such a b has no
 // gradient: a quantised one is refused by name (hn_graph_grad), a 16-bit one gets zeros.
 HN_API hn_val hn_matmul(hn_graph *g, hn_val a, hn_val b, const hn_matmul_params *params);
+
+// x in blocks of 32 along its last dimension, HN_Q8_0: scale max |x| / 127, elements rounded to
+// nearest (halves away from 0).   x: f32 [..., cols], cols a multiple of 32. The result serves as the
+// a of hn_matmul beside a quantised, transposed b: the product is that of the values both stand for.
+// The gradient goes through as if x were not rounded.
+HN_API hn_val hn_quantize(hn_graph *g, hn_val x);
 
 // ---- normalisation, softmax, loss ----------------------------------------------------------
 

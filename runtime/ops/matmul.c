@@ -331,7 +331,7 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
         dz = act_grad(g, at->act, hn_matmul(g, in[0], in[1], &p), dz);
     }
     din[0] = grad_a(g, n, in[1], dz);
-    if (n->in[1].dtype == n->in[0].dtype) // a stored weight is no variable
+    if (n->in[1].dtype == n->out[0].dtype) // a stored weight is no variable
         din[1] = grad_b(g, n, in[0], dz);
     if (at->has_bias)
         din[2] = hn_sum_to(g, dz, in[2]);
@@ -354,7 +354,7 @@ static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem
     hn__dispatch *k = hn__add_dispatch(l, n, stem);
 
     k->n_bind = 5;
-    k->weights = n->in[1].dtype == n->in[0].dtype ? 0 : n->in[1].dtype;
+    k->weights = n->in[1].dtype == n->out[0].dtype ? 0 : n->in[1].dtype;
     k->bind[2] = HN__IN(at->has_bias ? 2 : 0);
     k->bind[3] = HN__IN(at->has_residual ? n->n_in - 1 : 0);
     k->bind[4] = HN__OUT(0);
@@ -366,7 +366,8 @@ static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem
              .b_row = (uint32_t)(at->transpose_b ? 1 : d.ldb),
              .b_col = (uint32_t)(at->transpose_b ? d.ldb : 1), .scale = at->scale,
              .act = (uint32_t)at->act,
-             .flags = (at->has_bias ? MATMUL_BIAS : 0) | (at->has_residual ? MATMUL_RESIDUAL : 0));
+             .flags = (at->has_bias ? MATMUL_BIAS : 0) | (at->has_residual ? MATMUL_RESIDUAL : 0) |
+                      (hn__is_quantised(n->in[0].dtype) ? MATMUL_A_BLOCKS : 0));
     return k;
 }
 
@@ -411,7 +412,7 @@ static void launch(const hn__inst *n, hn__launch *l)
     }
 }
 
-// b of the type under test, blocks or 16 bits, beside an a of f32. At least 16 results: a lone sum
+// b of the type under test, blocks or 16 bits, beside an a of f32 or q8_0. At least 16 results: a lone sum
 // near 0 has no relative error.
 static void sample_stored(hn_rng *rng, hn__sample *s)
 {
@@ -431,7 +432,8 @@ static void sample_stored(hn_rng *rng, hn__sample *s)
     if (batch * m * n > 512 && at->act == HN_ACT_RELU) // differences would meet its kink
         at->act = HN_ACT_SILU;
     at->scale = (float)(hn__rng_range(rng, 0.25, 2) / sqrt((double)k));
-    i->in[0] = (hn_type){ .dtype = HN_F32, .rank = 3, .dim = { batch, m, k } };
+    const bool blocks = block > 1 && at->transpose_b && hn__rng_below(rng, 3) == 0;
+    i->in[0] = (hn_type){ blocks ? HN_Q8_0 : HN_F32, 3, { batch, m, k } };
     i->in[1] = (hn_type){ .rank = 2, .dim = { at->transpose_b ? n : k, at->transpose_b ? k : n } };
     i->n_in = 2;
     if (at->has_bias)

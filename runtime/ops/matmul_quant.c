@@ -156,11 +156,17 @@ static hn__dots_fn dots_of(const hn__inst *n)
     return few ? hn__dots_of(n->in[1].dtype, d.k) : NULL;
 }
 
-int64_t hn__matmul_stored_scratch(const hn__inst *n, int n_threads)
+// Elements of scratch before a as f32, if it comes in blocks.
+static int64_t own_scratch(const hn__inst *n, int n_threads)
 {
     const hn__matmul_dims d = hn__matmul_dims_of(n);
-    const int64_t size = dots_of(n) ? d.m * (d.k / HN__BLOCK_32) : n_threads * panel_size(n);
-    return size * (int64_t)sizeof(float);
+    return dots_of(n) ? d.m * (d.k / HN__BLOCK_32) : n_threads * panel_size(n);
+}
+
+int64_t hn__matmul_stored_scratch(const hn__inst *n, int n_threads)
+{
+    const int64_t wide = n->in[0].dtype == HN_Q8_0 ? hn__numel(&n->in[0]) : 0;
+    return (own_scratch(n, n_threads) + wide) * (int64_t)sizeof(float);
 }
 
 void hn__matmul_stored(const hn__inst *n, const hn__host *h)
@@ -174,6 +180,11 @@ void hn__matmul_stored(const hn__inst *n, const hn__host *h)
               .residual = at->has_residual ? h->in[n->n_in - 1] : NULL, .y = h->out[0],
               .scratch = h->scratch, .panel_size = panel_size(n), .dots = dots_of(n) };
 
+    if (n->in[0].dtype == HN_Q8_0) {
+        float *a = j.scratch + own_scratch(n, hn__pool_threads(h->pool));
+        hn__to_f32(HN_Q8_0, h->in[0], a, j.d.m * j.d.k);
+        j.a = a;
+    }
     if (j.dots)
         hn__dots_sums(j.a, j.d.m * j.d.k, j.scratch);
 
