@@ -125,15 +125,16 @@ static int steps_here(hn_lm_family family)
                                                                : STEPS;
 }
 
-static void check_oracle(hn_lm_family family, const char *file)
+static void check_oracle(hn_lm_family family, bool qkv_bias, const char *file)
 {
-    const hn_lm_config c = config(family);
+    hn_lm_config c = config(family);
     const int steps = steps_here(family);
     char path[512];
     json_t *o;
     run r;
     double worst = 0;
 
+    c.qkv_bias = qkv_bias;
     const char *moved = getenv("HN_TEST_DATA"); // where the tests were carried to another machine
     snprintf(path, sizeof path, "%s/%s", moved ? moved : HN_TEST_DATA, file);
     CHECK_OK(hn__json_load(path, 1 << 20, &o));
@@ -155,13 +156,19 @@ static void check_oracle(hn_lm_family family, const char *file)
 static void check_gpt2_oracle(void **state)
 {
     (void)state;
-    check_oracle(HN_LM_GPT2, "oracle_gpt2.json");
+    check_oracle(HN_LM_GPT2, false, "oracle_gpt2.json");
 }
 
 static void check_llama_oracle(void **state)
 {
     (void)state;
-    check_oracle(HN_LM_LLAMA, "oracle_llama.json");
+    check_oracle(HN_LM_LLAMA, false, "oracle_llama.json");
+}
+
+static void check_qwen2_oracle(void **state)
+{
+    (void)state;
+    check_oracle(HN_LM_LLAMA, true, "oracle_qwen2.json");
 }
 
 static void check_bytes(void **state)
@@ -289,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_gpt2_oracle), cmocka_unit_test(check_llama_oracle),
+        cmocka_unit_test(check_qwen2_oracle),
         cmocka_unit_test(check_bytes),       cmocka_unit_test(check_equal_bits),
         cmocka_unit_test(check_vq_head),     cmocka_unit_test(check_loss_scaling),
     };

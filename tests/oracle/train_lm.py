@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""The whole-model oracle: losses of 100 AdamW steps of two small language models in PyTorch f32.
+"""The whole-model oracle: losses of 100 AdamW steps of small language models in PyTorch f32.
 
 Run by hand with Debian's PyTorch (python3-torch 1.13.1): /usr/bin/python3 tests/oracle/train_lm.py
-It writes tests/data/oracle_{gpt2,llama}.json, which tests/test_train.c compares with. Weights and
+It writes tests/data/oracle_{gpt2,llama,qwen2}.json, which tests/test_train.c compares with. Weights and
 batches come from a hash of their index (mix below, the same in test_train.c), so none is stored.
 """
 import json, math, os, sys
@@ -61,8 +61,9 @@ class Model:
     def norm(self, gpt2):
         return (self.ones(), self.zeros(D)) if gpt2 else (self.ones(),)
 
-    def linear(self, gpt2, n_in, n_out):
-        return (self.new(n_in, n_out), self.zeros(n_out)) if gpt2 else (self.new(n_out, n_in),)
+    def linear(self, gpt2, n_in, n_out, bias=False):
+        w = (self.new(n_in, n_out) if gpt2 else self.new(n_out, n_in),)
+        return w + (self.zeros(n_out),) if gpt2 or bias else w
 
     def block(self, gpt2):
         kv = D // HEADS * KV
@@ -70,7 +71,7 @@ class Model:
         if gpt2:
             b["qkv"] = self.linear(True, D, 3 * D)
         else:
-            b["q"], b["k"], b["v"] = (self.linear(False, D, n) for n in (D, kv, kv))
+            b["q"], b["k"], b["v"] = (self.linear(False, D, n, self.family == "qwen2") for n in (D, kv, kv))
         b["o"] = self.linear(gpt2, D, D)
         b["n2"] = self.norm(gpt2)
         if not gpt2:
@@ -80,7 +81,8 @@ class Model:
         return b
 
     def apply_linear(self, x, w):
-        return x @ w[0] + w[1] if len(w) == 2 else x @ w[0].T
+        y = x @ (w[0] if self.family == "gpt2" else w[0].T)
+        return y + w[1] if len(w) == 2 else y
 
     def apply_norm(self, x, w):
         if len(w) == 2:
@@ -138,7 +140,7 @@ def run(family):
 if __name__ == "__main__":
     data = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data")
     os.makedirs(data, exist_ok=True)
-    for family in ("gpt2", "llama"):
+    for family in ("gpt2", "llama", "qwen2"):
         losses = run(family)
         print(family, losses[0], losses[-1], file=sys.stderr)
         with open(os.path.join(data, f"oracle_{family}.json"), "w") as f:
