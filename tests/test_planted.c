@@ -60,6 +60,37 @@ static void clear_first(const hn__inst *n, const hn__host *h)
     real->host(n, h);
 }
 
+// The elements of q4_1's first block in the wrong order.
+static void swap_nibbles(const hn__inst *n, const hn__host *h)
+{
+    hn__host wrong = *h;
+    uint8_t *b = malloc((size_t)hn_type_bytes(&n->in[1]));
+
+    memcpy(b, h->in[1], (size_t)hn_type_bytes(&n->in[1]));
+    for (int i = 4; i < 20; i++)
+        b[i] = (uint8_t)(b[i] << 4 | b[i] >> 4);
+    wrong.in[1] = b;
+    real->host(n, &wrong);
+    free(b);
+}
+
+// Halves to even, where they go away from 0: a step of one element.
+static void round_to_even(const hn__inst *n, const hn__host *h)
+{
+    const float *x = h->in[0];
+    int8_t *y = h->out[0];
+
+    real->host(n, h);
+    for (int64_t i = 0; i < hn__numel(&n->in[0]); i++) {
+        float most = 0;
+        for (int64_t k = i / 32 * 32; k < i / 32 * 32 + 32; k++)
+            most = fabsf(x[k]) > most ? fabsf(x[k]) : most;
+        const float v = x[i] * (1 / (most / 127));
+        if (most > 0)
+            y[i / 32 * 34 + 2 + i % 32] = (int8_t)rintf(v);
+    }
+}
+
 static void swap_operands(const hn__pw *p, int64_t n, void *y, const void *const x[])
 {
     const void *const wrong[] = { x[1], x[0] };
@@ -117,6 +148,12 @@ static void wrong_size(const hn__inst *n, hn__launch *l)
     hn__push(&l->d[0], &p, sizeof p);
 }
 
+static void wrong_build(const hn__inst *n, hn__launch *l)
+{
+    real->launch(n, l);
+    l->d[0].weights = HN_Q5_0;
+}
+
 // ---- the bugs ------------------------------------------------------------------------------
 
 typedef enum stage { HOST, PLAN, GRADIENT, KERNEL } stage;
@@ -136,6 +173,8 @@ static const struct {
     { "host: clears what it works on", "sgd", HOST, HN_F32, { .host = clear_first } },
     { "host: other bits each time", "layer_norm", PLAN, HN_F32, { .host = differ_each_time } },
     { "host: operands swapped", "sub", PLAN, HN_F32, { .tile = swap_operands } },
+    { "host: nibbles in the wrong order", "matmul", HOST, HN_Q4_1, { .host = swap_nibbles } },
+    { "host: halves to even", "quantize", HOST, HN_Q8_0, { .host = round_to_even } },
     { "gradient: off by 1e-5", "conv2d", GRADIENT, HN_F32, { .grad = grow_slightly } },
     { "gradient: an operand forgotten",
       "layer_norm",
@@ -145,6 +184,7 @@ static const struct {
     { "gradient: a term dropped", "rms_norm", GRADIENT, HN_F32, { .grad = drop_term } },
     { "dispatch: a workgroup short", "conv2d", KERNEL, HN_F32, { .launch = one_group_short } },
     { "dispatch: bindings swapped", "sgd", KERNEL, HN_F32, { .launch = swap_bindings } },
+    { "dispatch: weights of another type", "matmul", KERNEL, HN_Q5_1, { .launch = wrong_build } },
     { "dispatch: a column short", "softmax", KERNEL, HN_F16, { .launch = wrong_size } },
     { "shader: the last column skipped",
       "rms_norm",
