@@ -1,6 +1,6 @@
 #!/bin/sh
 # The one list of Debian packages (12 and 13), by what they are for; installs those that are missing.
-# Usage: tools/packages.sh [--list] build|test|demo|debian13 ...
+# Usage: tools/packages.sh [--list] build|test|demo|debian13|recordings ...
 set -eu
 
 # A C compiler and what the library, the command and their shaders are built from.
@@ -18,6 +18,8 @@ test_common="$build $run $models libcmocka-dev vulkan-validationlayers g++ perl"
 # chromium-common holds SwiftShader; debootstrap makes the Debian 13 root.
 test="$test_common chromium-common"
 debian13=debootstrap
+# ./check --models decodes recordings.
+recordings=ffmpeg
 
 list=
 wanted=
@@ -29,7 +31,8 @@ for word in "$@"; do
     test-common) wanted="$wanted $test_common" ;;
     demo) wanted="$wanted $demo" ;;
     debian13) wanted="$wanted $debian13" ;;
-    *) echo "packages.sh: '$word' is none of build, test, test-common, demo, debian13" >&2; exit 2 ;;
+    recordings) wanted="$wanted $recordings" ;;
+    *) echo "packages.sh: '$word' is none of build, test, test-common, demo, debian13, recordings" >&2; exit 2 ;;
     esac
 done
 
