@@ -2,6 +2,7 @@
 // name stands for) and model llama (characters, merged by score).
 // Source: ggml's docs/gguf.md; what names and missing keys mean was read off llama.cpp's behaviour.
 #include "io/bpe.h"
+#include "io/convert.h"
 #include "io/gguf_read.h"
 #include "io/json.h"
 #include "io/pretrained.h"
@@ -394,6 +395,58 @@ static hn_status find_kind(const load *l, const kind **out)
     return hn_fail(HN_ERR_UNSUPPORTED, "%s: " KEY("pre") ": the pre-tokenizer '%.*s' is not "
                    "supported", l->where, (int)(pre.n < 64 ? pre.n : 64), pre.p);
 }
+
+// ---- the other way ---------------------------------------------------------------------------
+
+static bool flag(const json_t *o, const char *key, bool missing)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_boolean(v) ? json_is_true(v) : missing;
+}
+
+static bool same_text(const json_t *a, const json_t *b, const char *key)
+{
+    const char *p = json_string_value(json_object_get(a, key));
+    const char *q = json_string_value(json_object_get(b, key));
+    return p && q ? !strcmp(p, q) : p == q;
+}
+
+// Two steps that do the same to a text; offsets are no part of that.
+static bool same_step(const json_t *a, const json_t *b)
+{
+    const json_t *list = json_object_get(a, "pretokenizers");
+    const json_t *other = json_object_get(b, "pretokenizers");
+    size_t n = json_array_size(list);
+    if (!same_text(a, b, "type") || n != json_array_size(other))
+        return false;
+    while (n && same_step(json_array_get(list, n - 1), json_array_get(other, n - 1)))
+        n--;
+    const json_t *p = json_object_get(a, "pattern"), *q = json_object_get(b, "pattern");
+    return !n && (p || q ? json_equal(p, q) : true) &&
+           same_text(a, b, "behavior") && flag(a, "invert", false) == flag(b, "invert", false) &&
+           flag(a, "use_regex", true) == flag(b, "use_regex", true) &&
+           flag(a, "individual_digits", false) == flag(b, "individual_digits", false) &&
+           flag(a, "add_prefix_space", true) == flag(b, "add_prefix_space", true);
+}
+
+const char *hn__gguf_pre_find(const json_t *normalizer, const json_t *pre, bool ignore_merges)
+{
+    const char *found = NULL;
+    for (size_t i = 0; !found && i < sizeof kinds / sizeof *kinds; i++) {
+        const kind *k = &kinds[i];
+        const json_t *have = json_is_object(normalizer) ? normalizer : NULL;
+        json_t *want = k->normalizer ? json_loads(k->normalizer, 0, NULL) : NULL;
+        json_t *steps = json_loads(k->pre, 0, NULL);
+        const bool same = want && have ? same_text(want, have, "type") : !want && !have;
+        if (same && k->ignore_merges == ignore_merges && same_step(steps, pre))
+            found = k->name;
+        json_decref(want);
+        json_decref(steps);
+    }
+    return found;
+}
+
+// ---- the whole -------------------------------------------------------------------------------
 
 // A file may ask for what llama.cpp leaves alone for this model; we name it.
 static hn_status build_gpt2(load *l)

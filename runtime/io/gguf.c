@@ -160,7 +160,10 @@ static hn_status key_value(reader *r)
     HN_TRY(name(r, "a key", &n, &e.key));
     r->what = "key";
     HN_TRY(type_of(r, &e.type));
+    const size_t at = r->b.at;
     HN_TRY(value(r, &e, 0));
+    e.raw = r->b.p + at;
+    e.n_raw = r->b.at - at;
     HN_TRY(hn__reserve((void **)&g->item, &g->cap, g->n + 1, sizeof *g->item));
     g->item[g->n++] = e;
     return HN_OK;

@@ -142,18 +142,15 @@ static hn_status put_scaling(config *c)
     return hn__json_set(o, "original_max_position_embeddings", json_integer((json_int_t)length));
 }
 
-// What Llama 3 divides the frequency of pair i by (its factor, 1 and 4, 8192 positions), as
-// Hugging Face's config.json of these models says it.
-static double llama3_divisor(double base, int64_t pairs, int64_t i, double factor)
+double hn__llama3_divisor(const hn__llama3_rope *r, int64_t i)
 {
-    const double old = 8192, low = 1, high = 4;
-    const double wave = 2 * acos(-1) * pow(base, (double)i / (double)pairs);
-    if (wave < old / high)
+    const double wave = 2 * acos(-1) * pow(r->base, (double)i / (double)r->pairs);
+    if (wave < r->original / r->high)
         return 1;
-    if (wave > old / low)
-        return factor;
-    const double smooth = (old / wave - low) / (high - low);
-    return 1 / ((1 - smooth) / factor + smooth);
+    if (wave > r->original / r->low)
+        return r->factor;
+    const double smooth = (r->original / wave - r->low) / (r->high - r->low);
+    return 1 / ((1 - smooth) / r->factor + smooth);
 }
 
 // Converters keep Llama 3's scaling as a tensor of divisors; the numbers behind it are found
@@ -161,15 +158,18 @@ static double llama3_divisor(double base, int64_t pairs, int64_t i, double facto
 static hn_status put_divisors(config *c, const hn_tensor *t)
 {
     float x[512], most = 1;
-    const double base = json_number_value(json_object_get(c->o, "rope_theta"));
+    hn__llama3_rope r = { .low = 1, .high = 4, .original = 8192 }; // of all its models
+    r.base = json_number_value(json_object_get(c->o, "rope_theta"));
+    r.pairs = t->dim[0];
     if (t->rank != 1 || t->dim[0] < 1 || t->dim[0] > 512 || t->dtype != HN_F32)
         return hn_fail(HN_ERR_FORMAT, "file '%s': tensor %s: not at most 512 numbers of F32",
                        c->g->name, t->name);
     HN_TRY(hn_tensor_read(t, HN_F32, x));
     for (int64_t i = 0; i < t->dim[0]; i++)
         most = x[i] > most ? x[i] : most;
-    for (int64_t i = 0; i < t->dim[0]; i++) {
-        const double want = llama3_divisor(base, t->dim[0], i, (double)most);
+    r.factor = (double)most;
+    for (int64_t i = 0; i < r.pairs; i++) {
+        const double want = hn__llama3_divisor(&r, i);
         if (!(fabs((double)x[i] - want) <= 1e-4 * want))
             return hn_fail(HN_ERR_UNSUPPORTED,
                            "file '%s': tensor %s: frequencies are not scaled as by Llama 3, which "
@@ -179,9 +179,8 @@ static hn_status put_divisors(config *c, const hn_tensor *t)
         return HN_OK;
     return hn__json_set(c->o, "rope_scaling",
                         json_pack("{s:s, s:f, s:f, s:f, s:i}", "rope_type", "llama3", "factor",
-                                  shortest((double)most), "low_freq_factor", 1.0,
-                                  "high_freq_factor", 4.0, "original_max_position_embeddings",
-                                  8192));
+                                  shortest(r.factor), "low_freq_factor", r.low, "high_freq_factor",
+                                  r.high, "original_max_position_embeddings", (int)r.original));
 }
 
 static hn_status put_rope(config *c, const hn_tensors *files, int64_t head)

@@ -29,6 +29,15 @@ typedef struct hn__gguf_place {
 bool hn__gguf_to_model(hn__gguf_family f, const char *name, hn__gguf_place *out);
 bool hn__gguf_from_model(hn__gguf_family f, const char *name, hn__gguf_place *out);
 
+// Llama 3's scaling of rotary frequencies, in the words of Hugging Face's "rope_scaling".
+typedef struct hn__llama3_rope {
+    double base, factor, low, high, original;
+    int64_t pairs; // of a head
+} hn__llama3_rope;
+// What the frequency of pair i is divided by: 1 for short waves, the factor for long ones, and a
+// blend between.
+double hn__llama3_divisor(const hn__llama3_rope *r, int64_t i);
+
 // One being opened.
 typedef struct hn__gguf_model {
     hn_pretrained *p;

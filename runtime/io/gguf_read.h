@@ -11,6 +11,8 @@ typedef struct hn__gguf_entry {
     hn__gguf_type type, element; // element: of an array
     uint64_t n;           // bytes of a string, elements of an array
     const uint8_t *value; // a number's or a string's bytes, an array's first element
+    const uint8_t *raw;   // all that follows the type
+    size_t n_raw;
 } hn__gguf_entry;
 
 struct hn__gguf {
