@@ -285,6 +285,7 @@ void app_catch_interrupts(void)
 {
     // SA_RESETHAND: the second one finds the default, which ends the process.
     struct sigaction act = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+    interrupted = 0;
     sigemptyset(&act.sa_mask);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);

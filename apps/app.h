@@ -131,7 +131,8 @@ hn_status app_read_text(const char *file, char **out, size_t *n);
 
 // ---- Ctrl-C --------------------------------------------------------------------------------
 
-// From now on the first Ctrl-C (or SIGTERM) only sets a flag; the second ends the process at once.
+// From now on the first Ctrl-C (or SIGTERM) only sets a flag, and interrupts reading; the second
+// ends the process at once. May be called again, to begin anew.
 void app_catch_interrupts(void);
 // True after the first one.
 bool app_interrupted(void);

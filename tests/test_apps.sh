@@ -1,6 +1,6 @@
 #!/bin/sh
 # The command's behaviour: exit codes, what goes where, help, suggestions, the JSON, the report.
-#   test_apps.sh HORNITO [part]     part: usage, json, files, check, bench, examples; all where it is left out
+#   test_apps.sh HORNITO [part]     part: usage, json, files, check, bench, chat, examples; all where it is left out
 set -u
 hornito=$1
 part=${2:-all}
@@ -12,6 +12,7 @@ mkdir "$folder/bin" && ln -s "$(realpath "$hornito")" "$folder/bin/hornito"
 PATH=$folder/bin:$PATH
 HOME=$folder
 export PATH HOME
+models=${HORNITO_MODELS:-}
 unset XDG_CACHE_HOME HORNITO_MODELS
 cd "$folder" || exit 1
 
@@ -130,7 +131,33 @@ assert d["tensors"][0] == {"name": "token_embd.weight", "type": "F32", "shape": 
 assert d["config"]["num_key_value_heads"] == 2 and d["format"] == "gguf 3"' || failed "inspect --json"
 }
 
-# Every example of every help runs, in their order, where a README.md lies.
+# A conversation line by line; the answers alone are printed, and the second knows the first.
+chat() {
+    expect 2 "--model is needed" lm chat
+    expect 2 "--tokens 0" lm chat --model nowhere --tokens 0
+    expect 1 "nowhere" lm chat --model nowhere
+    if [ ! -d "$models/smollm2-135m" ]; then
+        echo "model smollm2-135m is not there: skipped; tools/get-models smollm2-135m fetches it"
+        [ "${HN_TEST_MODELS:-}" = required ] && n_failed=$((n_failed + 1))
+        return
+    fi
+    model=$models/smollm2-135m
+    printf 'What is the capital of France?\n\nAnd of Italy? <|im_end|>\n/exit\nno\n' >talk
+    hornito lm chat --model "$model" --device cpu --temperature 0 <talk >out 2>err ||
+        failed "lm chat: exit code $?"
+    [ "$(wc -l <out)" = 2 ] || failed "lm chat: not two lines"
+    sed -n 1p out | grep -q Paris || failed "lm chat: no Paris"
+    sed -n 2p out | grep -q Rome || failed "lm chat: no Rome"
+    [ -s err ] && failed "lm chat: something on stderr"
+    expect 1 "no token '<|eot_id|>'" lm chat --model "$model" --device cpu --template llama3
+    expect 1 "there are chatml" lm chat --model "$model" --device cpu --template nonesuch
+    yes word | head -n 9000 | tr '\n' ' ' >talk
+    hornito lm chat --model "$model" --device cpu <talk >out 2>err && failed "lm chat: no failure"
+    grep -q "fills the model's context of 8192" err || failed "lm chat: a full context unsaid"
+}
+
+# Every example of every help runs, in their order, where a README.md lies. What needs a model that
+# is not there is left out by name.
 examples() {
     i=0
     while [ $i -lt 400 ]; do
@@ -143,13 +170,17 @@ examples() {
     done >list
     while read -r line; do
         echo "$line"
+        case $line in *smollm2-135m*)
+            [ -d "$models/smollm2-135m" ] || { echo "  skipped: no model smollm2-135m"; continue; }
+            line="HORNITO_MODELS='$models' $line" ;;
+        esac
         timeout 120 sh -c "$line" >out 2>err </dev/null || failed "$line: exit code $?"
     done <list
 }
 
 case $part in
-all) usage; json; files; check; bench; examples ;;
-usage | json | files | check | bench | examples) $part ;;
+all) usage; json; files; check; bench; chat; examples ;;
+usage | json | files | check | bench | chat | examples) $part ;;
 *) echo "test_apps.sh: no part '$part'"; exit 2 ;;
 esac
 [ $n_failed = 0 ] && echo "passed" && exit 0

@@ -224,9 +224,11 @@ static void check_turns(void **state)
               (int)ids.n, (int)all.n);
         for (int64_t i = 0; k < 2 && i < ids.n; i++)
             CHECK(ids.id[i] == all.id[i], "%s: token %d is %d", format[k], (int)i, ids.id[i]);
-        assert_true(hn_chat_ends(c, t, hn_tokenizer_find(t, k ? "</s>" : "<|im_end|>",
-                                                         k ? 4 : 10)));
-        assert_false(hn_chat_ends(c, t, 'a') || hn_chat_ends(c, t, -1));
+        int32_t end[HN_CHAT_ENDS];
+        int n_end;
+        CHECK_OK(hn_chat_ends(c, t, end, &n_end));
+        assert_int_equal(n_end, 1);
+        assert_int_equal(end[0], hn_tokenizer_find(t, k ? "</s>" : "<|im_end|>", k ? 4 : 10));
         hn_chat_destroy(&c);
         hn_ids_free(&ids);
         hn_ids_free(&all);

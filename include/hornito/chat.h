@@ -44,8 +44,10 @@ HN_API int64_t hn_chat_parts(const hn_chat *c, const hn_text_part **out);
 // what ends it follows. Errors: FORMAT where the tokenizer lacks a token of the format; those of
 // hn_tokenizer_encode.
 HN_API hn_status hn_chat_take(hn_chat *c, hn_tokenizer *t, hn_ids *ids);
-// Whether this token ends an answer.
-HN_API bool hn_chat_ends(const hn_chat *c, const hn_tokenizer *t, int32_t id);
+enum { HN_CHAT_ENDS = 2 };
+// The tokens that end an answer in this format, at most HN_CHAT_ENDS, and how many. Errors: FORMAT
+// where the tokenizer lacks the first.
+HN_API hn_status hn_chat_ends(const hn_chat *c, const hn_tokenizer *t, int32_t out[], int *n);
 
 #ifdef __cplusplus
 }

@@ -131,6 +131,8 @@ typedef struct hn_sample_params {
     uint64_t seed;
     int64_t n_tokens;  // at most
     bool ignore_end;   // go on after the end token
+    const int32_t *ends; // more tokens that end the text, n_ends of them; may be NULL
+    int n_ends;
     int flags;         // hn_encode_flags for the prompt's text
 } hn_sample_params;
 

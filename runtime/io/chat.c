@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MARKS = 4, ENDS = 2 };
+enum { MARKS = 4 };
 
 // What stands around messages. All of it but the messages may hold special tokens.
 typedef struct format {
@@ -21,7 +21,7 @@ typedef struct format {
     const char *gap;    // between that and the answer; the model writes it itself
     const char *end;    // after an answer
     bool trim;          // white space around messages is left out
-    const char *ends[ENDS]; // tokens after which a model's answer is over
+    const char *ends[HN_CHAT_ENDS]; // tokens after which a model's answer is over
 } format;
 
 #define HEADER(role) "<|start_header_id|>" role "<|end_header_id|>\n\n"
@@ -383,19 +383,26 @@ int64_t hn_chat_parts(const hn_chat *c, const hn_text_part **out)
 // ---- tokens --------------------------------------------------------------------------------
 
 // Without its end token a model would not stop, and its format is another one.
-static hn_status check_token(const hn_chat *c, const hn_tokenizer *t)
+hn_status hn_chat_ends(const hn_chat *c, const hn_tokenizer *t, int32_t out[], int *n)
 {
-    const char *end = c->f->ends[0];
-    return hn_tokenizer_find(t, end, strlen(end)) >= 0
-               ? HN_OK
-               : hn_fail(HN_ERR_FORMAT, "the tokenizer has no token '%s', which the chat format "
-                         "%s needs", end, c->f->name);
+    *n = 0;
+    for (int i = 0; i < HN_CHAT_ENDS && c->f->ends[i]; i++) {
+        const char *end = c->f->ends[i];
+        out[*n] = hn_tokenizer_find(t, end, strlen(end));
+        *n += out[*n] >= 0;
+        if (i == 0 && !*n)
+            return hn_fail(HN_ERR_FORMAT, "the tokenizer has no token '%s', which the chat format "
+                           "%s needs", end, c->f->name);
+    }
+    return HN_OK;
 }
 
 hn_status hn_chat_take(hn_chat *c, hn_tokenizer *t, hn_ids *ids)
 {
     const int64_t first = ids->n;
-    HN_TRY(check_token(c, t));
+    int32_t end[HN_CHAT_ENDS];
+    int n_end;
+    HN_TRY(hn_chat_ends(c, t, end, &n_end));
     if (!c->taken && c->start_token)
         HN_TRY(hn_tokenizer_encode(t, "", 0, HN_ENCODE_START, ids));
     const hn_status s = hn_tokenizer_encode_parts(t, c->part + c->taken, c->n - c->taken, ids);
@@ -404,12 +411,4 @@ hn_status hn_chat_take(hn_chat *c, hn_tokenizer *t, hn_ids *ids)
     else
         ids->n = first;
     return s;
-}
-
-bool hn_chat_ends(const hn_chat *c, const hn_tokenizer *t, int32_t id)
-{
-    for (int i = 0; i < ENDS && c->f->ends[i]; i++)
-        if (hn_tokenizer_find(t, c->f->ends[i], strlen(c->f->ends[i])) == id && id >= 0)
-            return true;
-    return false;
 }

@@ -253,6 +253,14 @@ static hn_status append(hn_ids *ids, int32_t id)
     return HN_OK;
 }
 
+static bool is_end(const talk *t, int32_t id)
+{
+    for (int i = 0; i < t->p->n_ends; i++)
+        if (t->p->ends[i] == id)
+            return true;
+    return hn_lm_is_end(t->m, id);
+}
+
 // One token more. *more is false where it is the last.
 static hn_status say(talk *t, hn_rng *rng, hn_ids *ids, bool *more)
 {
@@ -262,7 +270,7 @@ static hn_status say(talk *t, hn_rng *rng, hn_ids *ids, bool *more)
 
     HN_TRY(append(ids, id));
     *more = false;
-    if (!t->p->ignore_end && hn_lm_is_end(t->m, id))
+    if (!t->p->ignore_end && is_end(t, id))
         return HN_OK;
     t->done.tokens++;
     if (bytes && !hn_tokenizer_is_special(t->m->tok, id) && t->fn && !t->fn(t->user, bytes, n))
