@@ -112,6 +112,12 @@ hn_status app_model_path(const char *name, char **out);
       "a folder or file of a checkpoint, the folder of a run, or a name of tools/get-models",     \
       "MODEL" }
 
+#define APP_ACTIVATIONS_OPTION(word)                                                              \
+    { "activations", 0, POPT_ARG_STRING | POPT_ARGFLAG_SHOW_DEFAULT, &(word), 0,                  \
+      "f32, or i8: what meets quantised weights is rounded to 8 bits (faster, less exact)", "TYPE" }
+// Whether the word of that option is i8; NULL is f32. Errors: ARG for another one.
+hn_status app_read_activations(const char *word, bool *i8);
+
 // ---- saying --------------------------------------------------------------------------------
 
 // Each prints "hornito: <command>: <text>" as one line on stderr and returns an exit code.

@@ -12,16 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static hn_status open_model(const char *path, const app_device_options *o, hn_device **dev,
-                            hn_lm **m)
+// `activations` is the word of that option, or NULL.
+static hn_status open_model(const char *path, const char *activations,
+                            const app_device_options *o, hn_device **dev, hn_lm **m)
 {
+    hn_lm_open_params p = { 0 };
     char *found;
 
     *m = NULL;
+    HN_TRY(app_read_activations(activations, &p.i8));
     HN_TRY(app_model_path(path, &found));
     hn_status s = app_open_device(o, dev);
     if (s == HN_OK)
-        s = hn_lm_open(*dev, found, NULL, m);
+        s = hn_lm_open(*dev, found, &p, m);
     hn__free(found);
     return s;
 }
@@ -30,6 +33,7 @@ static hn_status open_model(const char *path, const app_device_options *o, hn_de
 
 typedef struct generate_options {
     char *model, *prompt, *file; // the prompt, or the file that holds it
+    char *activations;
     int special, stats;
     hn_sample_params sample;
 } generate_options;
@@ -59,7 +63,7 @@ static int generate_from(const generate_options *g, const char *prompt, size_t n
     hn_lm *m = NULL;
     hn_generated done;
     bool broken = false;
-    hn_status s = open_model(g->model, o, &dev, &m);
+    hn_status s = open_model(g->model, g->activations, o, &dev, &m);
 
     app_catch_interrupts();
     if (s == HN_OK)
@@ -118,6 +122,7 @@ int app_lm_generate(int argc, const char **argv)
         { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &seed, 0, "of the choices",
           "N" },
         { "ignore-eos", 0, POPT_ARG_NONE, &ignore_end, 0, "go on after the end token", NULL },
+        APP_ACTIVATIONS_OPTION(g.activations),
         { "stats", 0, POPT_ARG_NONE, &g.stats, 0, "tokens a second, to stderr", NULL },
         APP_DEVICE_OPTIONS(dev),
         APP_COMMON_OPTIONS,
@@ -164,27 +169,33 @@ static int print_score(const hn_score *r, bool json)
     return APP_DONE;
 }
 
-static int eval(const char *path, const char *file, hn_score_params p, const app_device_options *o,
-                bool json)
+typedef struct eval_options {
+    char *model, *activations;
+    int json;
+    hn_score_params score;
+} eval_options;
+
+static int eval(const eval_options *e, const char *file, const app_device_options *o)
 {
     hn_device *dev = NULL;
     hn_lm *m = NULL;
     hn__map text = { 0 };
     hn_score r;
     progress bar = { 0 };
+    hn_score_params p = e->score;
 
-    if (!path || !file)
+    if (!e->model || !file)
         return app_usage("--model and a text file are needed");
     hn_status s = hn__text_open(file, &text);
     if (s == HN_OK)
-        s = open_model(path, o, &dev, &m);
+        s = open_model(e->model, e->activations, o, &dev, &m);
     p.progress = show_progress;
     p.user = &bar;
     if (s == HN_OK)
         s = hn_context(hn_lm_score(m, text.data, text.size, &p, &r), "'%s'", file);
     if (bar.what)
         progress_end(&bar);
-    const int rc = s ? app_fail(s) : print_score(&r, json);
+    const int rc = s ? app_fail(s) : print_score(&r, e->json);
     hn_lm_close(&m);
     hn__map_close(&text);
     return app_close_device(&dev, rc);
@@ -193,31 +204,32 @@ static int eval(const char *path, const char *file, hn_score_params p, const app
 int app_lm_eval(int argc, const char **argv)
 {
     app_device_options dev = { 0 };
-    char *model = NULL;
-    int context = 0, stride = 0, batch = 0, half = 0, json = 0;
+    eval_options e = { 0 };
+    int context = 0, stride = 0, batch = 0, half = 0;
     const struct poptOption table[] = {
-        APP_MODEL_OPTION(model),
+        APP_MODEL_OPTION(e.model),
         { "context", 0, POPT_ARG_INT, &context, 0, "tokens of a window (0: the model's)", "N" },
         { "stride", 0, POPT_ARG_INT, &stride, 0,
           "tokens scored of each window but the first (0: all)", "N" },
         { "second-half", 0, POPT_ARG_NONE, &half, 0,
           "windows without overlap, only the second half of each scored, as llama.cpp does", NULL },
         { "batch", 0, POPT_ARG_INT, &batch, 0, "windows at a time (0: by their size)", "N" },
-        { "json", 0, POPT_ARG_NONE, &json, 0, "one JSON object", NULL },
+        APP_ACTIVATIONS_OPTION(e.activations),
+        { "json", 0, POPT_ARG_NONE, &e.json, 0, "one JSON object", NULL },
         APP_DEVICE_OPTIONS(dev),
         APP_COMMON_OPTIONS,
     };
     app_args args;
     int rc = app_begin(argc, argv, table, &args);
+    e.score = (hn_score_params){
+        .window = context, .stride = stride, .batch = batch, .second_half = half
+    };
     if (rc < 0 && args.n_rest > 1)
         rc = app_usage("one text file, not %d", args.n_rest);
+    if (rc < 0 && half && stride)
+        rc = app_usage("--stride does not go with --second-half");
     if (rc < 0)
-        rc = eval(model, args.n_rest ? args.rest[0] : NULL,
-                  (hn_score_params){ .window = context,
-                                     .stride = stride,
-                                     .batch = batch,
-                                     .second_half = half },
-                  &dev, json);
+        rc = eval(&e, args.n_rest ? args.rest[0] : NULL, &dev);
     return app_end(&args, rc);
 }
 
@@ -229,7 +241,7 @@ static hn_status logits_on(const char *path, const app_device_options *o, const 
     hn_device *dev = NULL;
     hn_lm *m = NULL;
     hn_ids ids = { 0 };
-    hn_status s = open_model(path, o, &dev, &m);
+    hn_status s = open_model(path, NULL, o, &dev, &m);
 
     if (s == HN_OK)
         s = hn_tokenizer_encode(hn_lm_get_tokenizer(m), prompt, strlen(prompt), 0, &ids);

@@ -109,3 +109,11 @@ hn_status app_model_path(const char *name, char **out)
     hn__free(root);
     return s;
 }
+
+hn_status app_read_activations(const char *word, bool *i8)
+{
+    *i8 = word && !strcmp(word, "i8");
+    return !word || *i8 || !strcmp(word, "f32")
+               ? HN_OK
+               : hn_fail(HN_ERR_ARG, "--activations %s: give f32 or i8", word);
+}

@@ -57,6 +57,8 @@ typedef struct hn_lm_config {
     const hn_weights *weights; // weights take the element types they have there, and are params
                                // or states as they are there; NULL, or a name that is not there:
                                // params in f32
+    bool i8; // what is multiplied with quantised matrices is rounded to blocks of 8 bits first
+             // (hn_quantize): faster, and a little less exact
 } hn_lm_config;
 
 // ARG where a number is out of range or two do not fit together; the text names both.
@@ -105,6 +107,7 @@ typedef struct hn_lm hn_lm;
 typedef struct hn_lm_open_params {
     bool f32; // all weights in f32, as training needs them; otherwise matrices stay as they lie in
               // the file: f16, bf16 or quantised
+    bool i8;  // hn_lm_config.i8
 } hn_lm_open_params;
 
 // Opens what hn_pretrained_open opens, where it is a language model with a tokenizer, or a

@@ -20,6 +20,9 @@ const hn_tensor *hn__lm_find_tensor(const hn_tensors *files, const char *name);
 // weight does goes there without a copy on the way. Errors: those of hn_tensor_read and
 // hn_weights_write.
 hn_status hn__lm_upload(hn_weights *w, const char *name, const hn_tensor *t, const hn_type *type);
+// x w^T or x w, x [.., in]: in 8 bits where c asks for it and w is quantised.
+hn_val hn__lm_matmul(hn_graph *g, const hn_lm_config *c, hn_val x, hn_val w,
+                     const hn_matmul_params *p);
 // The table of input embeddings, [vocab, width].
 hn_val hn__lm_embedding(hn_graph *g, const hn_lm_config *c);
 // Its rows in f32, whatever its type.   ids: i32 [...]   result [..., width]

@@ -224,19 +224,21 @@ static hn_status refuse_other(const hn_pretrained *p)
                                              "model; hornito speech takes it");
 }
 
-static hn_status load(hn_lm *m, const hn_pretrained *p, bool f32)
+static hn_status load(hn_lm *m, const hn_pretrained *p, const hn_lm_open_params *params)
 {
     HN_TRY(refuse_other(p));
     HN_TRY(hn__lm_config_read(p->config, "config.json", &m->config));
+    m->config.i8 = params->i8;
     HN_TRY(hn__pretrained_tokenizer(p, &m->tok));
     HN_TRY(check_tokenizer(m));
     find_tokens(m, p);
-    find_layout(m, p, f32);
-    return load_weights(m, p, f32);
+    find_layout(m, p, params->f32);
+    return load_weights(m, p, params->f32);
 }
 
 hn_status hn_lm_open(hn_device *d, const char *path, const hn_lm_open_params *params, hn_lm **out)
 {
+    static const hn_lm_open_params none = { 0 };
     hn_pretrained *p = NULL;
     *out = NULL;
     hn_lm *m = hn__calloc(1, sizeof *m);
@@ -247,7 +249,7 @@ hn_status hn_lm_open(hn_device *d, const char *path, const hn_lm_open_params *pa
     if (s == HN_OK)
         s = hn_pretrained_open(path, &p);
     if (s == HN_OK)
-        s = load(m, p, params && params->f32);
+        s = load(m, p, params ? params : &none);
     hn_pretrained_close(&p);
     if (s)
         hn_lm_close(&m);

@@ -43,6 +43,13 @@ hn_val hn__lm_param(hn_graph *g, const hn_lm_config *c, const char *name, hn_typ
     return info.trainable ? hn_param(g, name, t, init) : hn_state(g, name, t, init);
 }
 
+hn_val hn__lm_matmul(hn_graph *g, const hn_lm_config *c, hn_val x, hn_val w,
+                     const hn_matmul_params *p)
+{
+    const bool blocks = w.id && hn_dtype_block(hn_val_type(g, w).dtype) > 1;
+    return hn_matmul(g, c->i8 && blocks && p->transpose_b ? hn_quantize(g, x) : x, w, p);
+}
+
 // A weight "<stem>.<part>"; a %d in the stem stands for the layer.
 static hn_val param(const builder *b, const char *stem, const char *part, hn_type t, hn_init init)
 {
@@ -76,7 +83,7 @@ static hn_val linear(const builder *b, const char *stem, hn_val x, int64_t in, i
     const hn_val w = matrix(b, stem, in, out, ends_block);
     if (bias)
         p.bias = bias_of(b, stem, out);
-    return hn_matmul(b->g, x, w, &p);
+    return hn__lm_matmul(b->g, b->c, x, w, &p);
 }
 
 static hn_val norm(const builder *b, const char *stem, hn_val x)
@@ -181,7 +188,8 @@ static void split_qkv(const builder *b, hn_val x, hn_val part[3])
 
     if (b->batch * b->t < d || hn_val_type(b->g, w).dtype != HN_F32) {
         const hn_val all =
-            hn_matmul(b->g, x, w, &(hn_matmul_params){ .transpose_b = !in_out, .bias = bias });
+            hn__lm_matmul(b->g, b->c, x, w,
+                          &(hn_matmul_params){ .transpose_b = !in_out, .bias = bias });
         for (int i = 0; i < 3; i++)
             part[i] = hn_slice(b->g, all, 2, i * d, d, 1); // of [B, T, 3 d]
         return;
