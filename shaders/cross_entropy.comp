@@ -17,9 +17,17 @@ void main()
     HN_GROUP_GUARD;
     const uint row = group_index();
 
-    running_sum s = running_none;
-    for (uint c = gl_LocalInvocationID.x; c < p.cols; c += gl_WorkGroupSize.x)
-        s = running_add(s, LD(x, row * p.cols + c));
+    // In one long sum over a vocabulary the many small terms would be lost beside the large one.
+    running_sum s = running_none, part = running_none;
+    uint n = 0u;
+    for (uint c = gl_LocalInvocationID.x; c < p.cols; c += gl_WorkGroupSize.x) {
+        part = running_add(part, LD(x, row * p.cols + c));
+        if (++n % 32u == 0u) {
+            s = running_join(s, part);
+            part = running_none;
+        }
+    }
+    s = running_join(s, part);
     const float most = reduce_max(s.most), log_sum = log(reduce_add(running_to(s, most)));
     if (gl_LocalInvocationID.x == 0u) {
         const uint target = uint(targets[row]);

@@ -22,4 +22,11 @@ float running_to(running_sum s, float most)
     return s.sum * exp(s.most - most);
 }
 
+// Both, relative to the larger of their largest.
+running_sum running_join(running_sum a, running_sum b)
+{
+    const float most = max(a.most, b.most);
+    return running_sum(most, running_to(a, most) + running_to(b, most));
+}
+
 #endif

@@ -23,22 +23,33 @@ HN__INLINE float hn__row_max(const float *x, int64_t n)
     return most;
 }
 
+// Elements summed before their sum joins the row's, which is a double: in one long f32 sum the
+// many small terms of a softmax over a vocabulary would be lost beside the large one.
+enum { HN__STRETCH = 32 * HN__LANES };
+
 // Sum of f over i in [0, n), where f(i) is an expression of `i`.
 #define HN__ROW_SUM(name, params, term)                                                           \
     HN__INLINE float name params                                                                  \
     {                                                                                             \
-        float lane[HN__LANES] = { 0 }, sum = 0;                                                   \
+        double sum = 0;                                                                           \
         int64_t b = 0;                                                                            \
-        for (; b + HN__LANES <= n; b += HN__LANES)                                                \
-            for (int l = 0; l < HN__LANES; l++) {                                                 \
-                const int64_t i = b + l;                                                          \
-                lane[l] += term;                                                                  \
-            }                                                                                     \
+        while (b + HN__LANES <= n) {                                                              \
+            const int64_t end = n - b < HN__STRETCH ? n : b + HN__STRETCH;                        \
+            float lane[HN__LANES] = { 0 };                                                        \
+            for (; b + HN__LANES <= end; b += HN__LANES)                                          \
+                for (int l = 0; l < HN__LANES; l++) {                                             \
+                    const int64_t i = b + l;                                                      \
+                    lane[l] += term;                                                              \
+                }                                                                                 \
+            float all = 0;                                                                        \
+            for (int l = 0; l < HN__LANES; l++)                                                   \
+                all += lane[l];                                                                   \
+            sum += (double)all;                                                                   \
+        }                                                                                         \
+        float rest = 0;                                                                           \
         for (int64_t i = b; i < n; i++)                                                           \
-            sum += term;                                                                          \
-        for (int l = 0; l < HN__LANES; l++)                                                       \
-            sum += lane[l];                                                                       \
-        return sum;                                                                               \
+            rest += term;                                                                         \
+        return (float)(sum + (double)rest);                                                       \
     }
 
 HN__ROW_SUM(hn__row_sum, (const float *x, int64_t n), x[i])
