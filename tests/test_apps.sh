@@ -1,6 +1,6 @@
 #!/bin/sh
 # The command's behaviour: exit codes, what goes where, help, suggestions, the JSON, the report.
-#   test_apps.sh HORNITO [part]     part: usage, json, files, check, bench, chat, examples; all where it is left out
+#   test_apps.sh HORNITO [part]     part: usage, json, files, speech, check, bench, chat, examples; all where it is left out
 set -u
 hornito=$1
 part=${2:-all}
@@ -156,6 +156,55 @@ chat() {
     grep -q "fills the model's context of 8192" err || failed "lm chat: a full context unsaid"
 }
 
+# Recordings of every kind, and what is none; with the model where it is there.
+speech() {
+    reference=$source/tests/data/reference/librivox_0870.wav
+    said="And Mr. John Dashwood had then leisure to consider how much there might be prudently in his"
+    transcribe="speech transcribe --model whisper-base --device cpu --language en"
+    expect 2 "--model and a recording are needed" speech transcribe --model whisper-base
+    expect 2 "--beam and --best-of: 1 to 16" $transcribe --beam 0 x.wav
+    expect 2 "did you mean json?" $transcribe --format jsn x.wav
+    expect 2 "--task sing: there are transcribe, translate" $transcribe --task sing x.wav
+    expect 2 "--out FOLDER is needed" $transcribe --format srt x.wav y.wav
+    expect 2 "would have the name" $transcribe --out made a/x.wav b/x.flac
+    expect 1 "a llama model, where a Whisper model is needed" \
+        speech transcribe --model "$source/tests/fuzz/corpus/gguf/llama" --device cpu x.wav
+    if [ ! -d "$models/whisper-base" ]; then
+        echo "model whisper-base is not there: skipped; tools/get-models whisper-base fetches it"
+        [ "${HN_TEST_MODELS:-}" = required ] && n_failed=$((n_failed + 1))
+        return
+    fi
+    export HORNITO_MODELS="$models"
+    python3 "$source/tests/recordings.py" "$reference" || failed "recordings.py"
+    expect 0 "$said" $transcribe "$reference"
+    expect 0 "$said" $transcribe --beam 1 --no-timestamps wide.wav # two channels at 192 kHz
+    expect 0 "00:00:00,000 --> 00:00:07,000" $transcribe --beam 1 --format srt "$reference"
+    expect 0 "00:00:00.000 --> 00:00:07.000" $transcribe --beam 1 --format vtt "$reference"
+    expect 0 '"language": "en"' $transcribe --language auto --format json "$reference"
+    python3 -c 'import json
+d = json.load(open("out"))
+assert d["language_probability"] > 0.9 and d["seconds"] == 7.1, d
+assert d["segments"][0]["tokens"][0] == 50364 and d["segments"][0]["end"] == 7.0, d
+assert 0 < d["log_mel"]["streaming_differs"] < 0.1, d' || failed "speech transcribe --format json"
+    for silent in silent one none; do
+        expect 0 "" $transcribe $silent.wav
+        [ "$(cat out)" = "" ] || failed "$silent.wav: something was heard"
+    done
+    expect 1 "file 'empty.wav': empty" $transcribe empty.wav
+    expect 1 "the sample at 0.0000 s is not a finite number" $transcribe nan.wav
+    expect 1 "not a recording that can be read" $transcribe "$source/README.md"
+    expect 1 "the model knows no language 'tlh'" $transcribe --language tlh "$reference"
+    # Several: the n-th line is the n-th's, and one that fails does not stop the others.
+    expect 1 "file 'empty.wav': empty" $transcribe --beam 1 silent.wav empty.wav "$reference"
+    [ "$(sed -n 3p out | cut -c1-20)" = "And Mr. John Dashwoo" ] || failed "the third is not third"
+    expect 1 "file 'empty.wav': empty" $transcribe --beam 1 --out made empty.wav "$reference"
+    grep -q "$said" made/librivox_0870.txt && [ ! -e made/empty.txt ] || failed "--out"
+    expect 1 "cannot" $transcribe --out "$source/README.md" "$reference"
+    hornito $transcribe "$reference" >/dev/full 2>err && failed "a full disk was not noticed"
+    timeout -s INT 1 hornito $transcribe --out cut "$reference" "$reference" >out 2>err
+    [ -z "$(ls cut 2>/dev/null)" ] || failed "something is left of what was interrupted"
+}
+
 # Every example of every help runs, in their order, where a README.md lies. What needs a model that
 # is not there is left out by name.
 examples() {
@@ -170,7 +219,12 @@ examples() {
     done >list
     while read -r line; do
         echo "$line"
-        case $line in *smollm2-135m*)
+        case $line in
+        *whisper-base*)
+            [ -d "$models/whisper-base" ] || { echo "  skipped: no model whisper-base"; continue; }
+            cp "$source/tests/data/reference/librivox_0870.wav" recording.wav
+            line="HORNITO_MODELS='$models' $line" ;;
+        *smollm2-135m*)
             [ -d "$models/smollm2-135m" ] || { echo "  skipped: no model smollm2-135m"; continue; }
             line="HORNITO_MODELS='$models' $line" ;;
         esac
@@ -179,8 +233,8 @@ examples() {
 }
 
 case $part in
-all) usage; json; files; check; bench; chat; examples ;;
-usage | json | files | check | bench | chat | examples) $part ;;
+all) usage; json; files; speech; check; bench; chat; examples ;;
+usage | json | files | speech | check | bench | chat | examples) $part ;;
 *) echo "test_apps.sh: no part '$part'"; exit 2 ;;
 esac
 [ $n_failed = 0 ] && echo "passed" && exit 0

@@ -3,6 +3,7 @@
 #include "support/check.h"
 #include "support/device.h"
 #include "support/failing.h"
+#include "support/models.h"
 
 #include "base/base.h"
 #include "hornito/audio.h"
@@ -17,17 +18,10 @@ enum { MELS = 80, FRAMES = 3000, SEGMENT = FRAMES * HN_MEL_HOP };
 
 static hn_device *dev;
 
-// A tensor of the project's reference numbers; skips the test where they are not here.
-static float *reference(const char *name, int64_t n)
+static float *reference(const char *path, int64_t n)
 {
-    const char *shared = getenv("HORNITO_SHARED");
-    char path[512];
     hn_tensors *t;
-    snprintf(path, sizeof path, "%s/reference/%s", shared ? shared : HN_TEST_SHARED, name);
-    if (hn_tensors_open(path, &t)) {
-        print_message("skipped: %s\n", hn_error_text());
-        skip();
-    }
+    CHECK_OK(hn_tensors_open(path, &t));
     CHECK(hn_tensors_at(t, 0)->n_bytes == n * 4, "%s has another size", path);
     float *x = malloc((size_t)n * sizeof *x);
     CHECK_OK(hn_tensor_read(hn_tensors_at(t, 0), HN_F32, x));
@@ -37,7 +31,7 @@ static float *reference(const char *name, int64_t n)
 
 static void check_filters(void **state)
 {
-    float *want = reference("mel_filters_201x80.npy", HN_MEL_BINS * MELS), *got;
+    float *want = reference(reference_path("mel_filters_201x80.npy"), HN_MEL_BINS * MELS), *got;
     (void)state;
     got = malloc(HN_MEL_BINS * MELS * sizeof *got);
     hn_mel_filters(MELS, got);
@@ -201,10 +195,8 @@ static void check_short(void **state)
 
 static void check_recording(void **state)
 {
-    const char *shared = getenv("HORNITO_SHARED");
-    float *want = reference("logmel_80x3000.npy", MELS * FRAMES);
+    float *want = reference(reference_path("logmel_80x3000.npy"), MELS * FRAMES);
     float *x = malloc(SEGMENT * sizeof *x), *got = malloc(MELS * FRAMES * sizeof *got);
-    char path[512];
     hn_audio *a;
     hn_mel_plan *plan;
     hn_mel_stream *stream;
@@ -213,9 +205,7 @@ static void check_recording(void **state)
     double most = 0, sum = 0;
     (void)state;
 
-    snprintf(path, sizeof path, "%s/reference/librivox_0870.wav",
-             shared ? shared : HN_TEST_SHARED);
-    CHECK_OK(hn_audio_open(path, HN_SPEECH_RATE, &a));
+    CHECK_OK(hn_audio_open(reference_path("librivox_0870.wav"), HN_SPEECH_RATE, &a));
     CHECK_OK(hn_audio_read(a, x, SEGMENT, &n));
     hn_audio_close(&a);
     CHECK_OK(hn_mel_plan_create(dev, MELS, FRAMES, &plan));
