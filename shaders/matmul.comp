@@ -30,7 +30,28 @@ void main()
     float sum[TM * TN];
     [[unroll]] for (uint i = 0u; i < TM * TN; i++)
         sum[i] = 0.0;
-    for (uint k = 0u; k < p.k; k++) {
+    uint done = 0u;
+#ifdef HN_BLOCKS // along k: 16 elements have one scale, and four come by a word
+    vec2 scale[TN];
+    uint quants[TN];
+    for (; p.b_row == 1u && done < p.k; done++) {
+        if ((done & 15u) == 0u)
+            [[unroll]] for (uint j = 0u; j < TN; j++)
+                scale[j] = weights_scale(ib[j] + done);
+        if ((done & 3u) == 0u)
+            [[unroll]] for (uint j = 0u; j < TN; j++)
+                quants[j] = weights_quants(ib[j] + done);
+        float va[TM];
+        [[unroll]] for (uint i = 0u; i < TM; i++)
+            va[i] = LDA(ia[i] + done);
+        [[unroll]] for (uint j = 0u; j < TN; j++) {
+            const float vb = weights_of(quants[j], done & 3u, scale[j]);
+            [[unroll]] for (uint i = 0u; i < TM; i++)
+                sum[i * TN + j] = fma(va[i], vb, sum[i * TN + j]);
+        }
+    }
+#endif
+    for (uint k = done; k < p.k; k++) {
         float va[TM], vb[TN];
         [[unroll]] for (uint i = 0u; i < TM; i++)
             va[i] = LDA(ia[i] + k * p.a_col);

@@ -17,14 +17,38 @@ uvec2 place(uint i, bool k_contiguous)
     return k_contiguous ? uvec2(i / DEPTH, i % DEPTH) : uvec2(i % TILE, i / TILE);
 }
 
+#ifdef HN_BLOCKS
+// b's slice where blocks lie along k: four neighbours come by a word.
+void load_blocks(matmul_base at, uint col, uint k0)
+{
+    for (uint i = gl_LocalInvocationID.x; i < TILE * DEPTH / 4u; i += gl_WorkGroupSize.x) {
+        const uint c = i / (DEPTH / 4u), k = i % (DEPTH / 4u) * 4u;
+        const bool inside = col + c < p.n && k0 + k < p.k;
+        const uint place = inside ? at.b + (col + c) * p.b_col + k0 + k : 0u;
+        const uint quants = weights_quants(place);
+        const vec2 scale = inside ? weights_scale(place) : vec2(0.0);
+        [[unroll]] for (uint e = 0u; e < 4u; e++)
+            slice_b[(k + e) * PITCH + c] = weights_of(quants, e, scale);
+    }
+}
+#endif
+
 void load_slices(matmul_base at, uint row, uint col, uint k0)
 {
     for (uint i = gl_LocalInvocationID.x; i < TILE * DEPTH; i += gl_WorkGroupSize.x) {
         const uvec2 u = place(i, p.a_col == 1u), v = place(i, p.b_row == 1u);
         const bool in_a = row + u.x < p.m && k0 + u.y < p.k, in_b = col + v.x < p.n && k0 + v.y < p.k;
         slice_a[u.y * PITCH + u.x] = in_a ? LDA(at.a + (row + u.x) * p.a_row + (k0 + u.y) * p.a_col) : 0.0;
+#ifdef HN_BLOCKS
+        if (p.b_row == 1u)
+            continue;
+#endif
         slice_b[v.y * PITCH + v.x] = in_b ? LDB(at.b + (col + v.x) * p.b_col + (k0 + v.y) * p.b_row) : 0.0;
     }
+#ifdef HN_BLOCKS
+    if (p.b_row == 1u)
+        load_blocks(at, col, k0);
+#endif
 }
 
 void main()

@@ -22,7 +22,21 @@ void main()
     float sum[ROWS];
     [[unroll]] for (uint r = 0u; r < ROWS; r++)
         sum[r] = 0.0;
-    for (uint k = lane; k < p.k; k += LANES) {
+    uint first = lane;
+#ifdef HN_BLOCKS // four neighbours come by a word
+    for (uint k = lane * 4u; along_k && k < p.k; k += LANES * 4u) {
+        const uint i = at.b + read_col * p.b_col + k, quants = weights_quants(i);
+        const vec2 scale = weights_scale(i);
+        [[unroll]] for (uint e = 0u; e < 4u; e++) {
+            const float v = weights_of(quants, e, scale);
+            [[unroll]] for (uint r = 0u; r < ROWS; r++)
+                if (r < p.m)
+                    sum[r] = fma(LDA(at.a + r * p.a_row + k + e), v, sum[r]);
+        }
+    }
+    first = along_k ? p.k : lane;
+#endif
+    for (uint k = first; k < p.k; k += LANES) {
         const float v = LDB(at.b + read_col * p.b_col + k * p.b_row);
         [[unroll]] for (uint r = 0u; r < ROWS; r++)
             if (r < p.m)

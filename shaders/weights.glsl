@@ -7,6 +7,7 @@
 //   HN_BLOCKS   defined where they are quantised; then element i is s q + o with
 //   weights_scale(i)   (s, o), the same for 16 neighbours
 //   weights_quants(i)  q of elements i to i + 3, a byte each; i a multiple of 4
+//   weights_of(quants, k, so)  element k of the four
 // Every s q is exact in f32 and s q + o rounds once, as on the host.
 #ifndef HN_WEIGHTS_GLSL
 #define HN_WEIGHTS_GLSL
@@ -54,11 +55,15 @@ float weights_half(uint i)
 }
 #elif defined(HN_BLOCKS)
 
-// The word at a byte that is a multiple of 2, as every block's parts are.
+// The word at a byte that is a multiple of 2, as every block's parts are; of 4 where blocks are.
 uint word_at(uint at)
 {
+#if defined(T_W_Q4_1) || defined(T_W_Q5_1) || defined(T_W_Q4_K) || defined(T_W_Q5_K)
+    return weights[at >> 2];
+#else
     const uint low = weights[at >> 2];
     return (at & 2u) == 0u ? low : (low >> 16) | (weights[(at >> 2) + 1u] << 16);
+#endif
 }
 
 float half_at(uint at)
@@ -141,9 +146,9 @@ vec2 weights_scale(uint i)
 uint weights_quants(uint i)
 {
     const uint at = i / 256u * SIZE_OF, j = i % 256u / 32u, e = i % 32u;
-    const uint low = (weights[(at + NIBBLES + j / 2u * 32u + e) >> 2] >> (j % 2u * 4u)) & 0x0f0f0f0fu;
+    const uint low = (word_at(at + NIBBLES + j / 2u * 32u + e) >> (j % 2u * 4u)) & 0x0f0f0f0fu;
 #if defined(T_W_Q5_K)
-    return low | (((weights[(at + HIGH + e) >> 2] >> j) & 0x01010101u) << 4);
+    return low | (((word_at(at + HIGH + e) >> j) & 0x01010101u) << 4);
 #else
     return low;
 #endif
@@ -165,10 +170,15 @@ uint weights_quants(uint i)
 }
 #endif
 
+// Element k of four quants with their (s, o).
+float weights_of(uint quants, uint k, vec2 so)
+{
+    return float((quants >> (k * 8u)) & 0xffu) * so.x + so.y;
+}
+
 float weights_element(uint i)
 {
-    const vec2 so = weights_scale(i);
-    return float((weights_quants(i & ~3u) >> ((i & 3u) * 8u)) & 0xffu) * so.x + so.y;
+    return weights_of(weights_quants(i & ~3u), i & 3u, weights_scale(i));
 }
 #endif
 
