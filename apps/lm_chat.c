@@ -1,4 +1,5 @@
-// hornito lm chat: a conversation with a language model, in a terminal or line by line from a pipe.
+// hornito lm chat: a conversation with a language model, in a terminal or line by line through a
+// pipe.
 #include "app.h"
 
 #include "base/base.h"

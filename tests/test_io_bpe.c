@@ -332,7 +332,7 @@ static const char ok[] = "\"merges\":[\"a b\"],";
     "[{\"id\":" #id ",\"content\":\"" content "\",\"single_word\":false,\"lstrip\":false,"        \
     "\"rstrip\":false,\"normalized\":false,\"special\":true}]"
 #define POST(single)                                                                              \
-    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[" single "],\"pair\":[],"        \
+    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[" single "],\"pair\":[]," \
     "\"special_tokens\":{\"ab\":{\"ids\":[256]},\"no\":{\"ids\":[257]}}},"
 static const struct {
     const char *pre, *model, *added, *rest, *why;

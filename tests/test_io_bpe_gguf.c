@@ -249,7 +249,8 @@ static void check_refused(void **state)
     hn_tokenizer *t;
     gpt2(&b, "gpt-9", -1);
     CHECK_FAILS(end(&b, &t), HN_ERR_UNSUPPORTED);
-    assert_non_null(strstr(hn_error_text(), "'t.gguf': tokenizer.ggml.pre: the pre-tokenizer 'gpt-9'"));
+    assert_non_null(strstr(hn_error_text(), "'t.gguf': tokenizer.ggml.pre: "));
+    assert_non_null(strstr(hn_error_text(), "the pre-tokenizer 'gpt-9'"));
     gpt2(&b, NULL, -1);
     CHECK_FAILS(end(&b, &t), HN_ERR_FORMAT);
     gpt2(&b, "llama-bpe", -1); // which puts a start token where nothing else is said

@@ -11,18 +11,20 @@
 #include <string.h>
 
 #define MARK "\xe2\x96\x81"
-#define PREPEND                                                                                   \
-    "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"" MARK "\"},"        \
+// clang-format off
+#define PREPEND \
+    "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"" MARK "\"}," \
     "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" MARK "\"}]}"
-#define META(rest)                                                                                \
+#define META(rest) \
     "{\"type\":\"Metaspace\",\"replacement\":\"" MARK "\"" rest "}"
-#define DECODER(rest)                                                                             \
-    "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"" MARK      \
+#define DECODER(rest) \
+    "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"" MARK \
     "\"},\"content\":\" \"}," rest "{\"type\":\"Fuse\"}]}"
 #define FALLBACK DECODER("{\"type\":\"ByteFallback\"},")
-#define STRIP                                                                                     \
-    DECODER("{\"type\":\"ByteFallback\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,"          \
+#define STRIP \
+    DECODER("{\"type\":\"ByteFallback\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1," \
             "\"stop\":0},")
+// clang-format on
 
 enum { BYTE = 3, SPACE = 259, A, B, E_ACUTE, AB, SPACE_AB, ADDED };
 
@@ -33,13 +35,13 @@ static char *file(const char *normalizer, const char *pre, const char *decoder, 
     size_t n = (size_t)sprintf(
         text,
         "{\"version\":\"1.0\",\"normalizer\":%s,\"pre_tokenizer\":%s,\"decoder\":%s,"
-        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":"
-        "\"<s>\"}},{\"Sequence\":{}},{\"SpecialToken\":{\"id\":\"</s>\"}}],\"pair\":[],"
+        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
+        "{\"SpecialToken\":{\"id\":\"<s>\"}},{\"Sequence\":{}},{\"SpecialToken\":{\"id\":\"</s>\"}}],\"pair\":[],"
         "\"special_tokens\":{\"<s>\":{\"ids\":[1]},\"</s>\":{\"ids\":[2]}}},\"added_tokens\":["
         "{\"id\":1,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
         "\"normalized\":false,\"special\":true},"
-        "{\"id\":%d,\"content\":\"<tool>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
-        "\"normalized\":false,\"special\":false}],\"model\":{%s\"unk_token\":\"<unk>\","
+        "{\"id\":%d,\"content\":\"<tool>\",\"single_word\":false,\"lstrip\":false,"
+        "\"rstrip\":false,\"normalized\":false,\"special\":false}],\"model\":{%s\"unk_token\":\"<unk>\","
         "\"vocab\":{\"<unk>\":0,\"<s>\":1,\"</s>\":2,",
         normalizer, pre, decoder, ADDED, model);
     for (int b = 0; b < 256; b++)
@@ -70,8 +72,8 @@ static void expect(hn_tokenizer *t, const char *text, int flags, int n, const in
           ids.n > 1 ? (int)ids.id[1] : -1, ids.n > 2 ? (int)ids.id[2] : -1);
     hn_ids_free(&ids);
 }
-#define EXPECT(t, text, flags, ...)                                                               \
-    expect(t, text, flags, (int)(sizeof((int32_t[]){ __VA_ARGS__ }) / sizeof(int32_t)),           \
+#define EXPECT(t, text, flags, ...) \
+    expect(t, text, flags, (int)(sizeof((int32_t[]){ __VA_ARGS__ }) / sizeof(int32_t)), \
            (const int32_t[]){ __VA_ARGS__ })
 
 static void check_by_hand(void **state)

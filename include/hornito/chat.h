@@ -1,5 +1,5 @@
-// Conversations: the formats of text that language models were tuned on, as data in a table, chosen
-// from the template that a model's files carry.
+// Conversations: the formats of text that language models were tuned on, as data in a table,
+// chosen from the template that a model's files carry.
 //
 // A template is a program (Jinja); it is not run. Which of the known formats it writes is found by
 // marks in its text, and what is not known is refused. Special tokens come from the format only:
@@ -22,10 +22,10 @@ typedef struct hn_chat hn_chat;
 // "mistral", "mistral-v1", "mistral-v3", "mistral-nemo", "zephyr".
 HN_API const char *hn_chat_format_name(int i);
 
-// A conversation in a format by name, or (NULL) the one that jinja, a template's text, writes. Of a
-// ChatML template also the system message that it puts where a conversation has none is taken.
-// Either may be NULL. Errors: ARG for a name that is not known, or where both are NULL; UNSUPPORTED
-// for a template that is not known. All texts list the names. NOMEM.
+// A conversation in a format by name, or (NULL) the one that jinja, a template's text, writes. Of
+// a ChatML template also the system message that it puts where a conversation has none is taken.
+// Either may be NULL. Errors: ARG for a name that is not known, or where both are NULL;
+// UNSUPPORTED for a template that is not known. All texts list the names. NOMEM.
 HN_API hn_status hn_chat_create(const char *format, const char *jinja, hn_chat **out);
 HN_API void hn_chat_destroy(hn_chat **c);
 // The name of its format.

@@ -76,6 +76,9 @@ static int32_t id_of(const load *l, const char *name, size_t n)
 static hn_status add_merge(load *l, const char *a, size_t n_a, const char *b, size_t n_b)
 {
     const size_t n = n_a + n_b;
+    if (!n_a || !n_b)
+        return hn_fail(HN_ERR_FORMAT, "%s: merge %" PRId64 ": a name is empty", l->where,
+                       l->n_rule + 1);
     if (n + 1 > l->cap_join) {
         char *p = hn__resize(l->join, 2 * n + 64, 1);
         if (!p)

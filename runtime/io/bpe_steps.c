@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { AROUND_MOST = 32 }; // tokens on one side of a text
+enum { AROUND_MOST = 32, STEP_MOST = 64 }; // tokens on one side of a text; bytes of a step's text
 
 static const char mark[] = "\xe2\x96\x81"; // U+2581, for a space
 
@@ -48,6 +48,9 @@ static hn_status type_of(const load *l, const json_t *o, const char *what, const
 static hn_status keep(load *l, const char *text, hn__bytes *out)
 {
     const size_t n = strlen(text);
+    if (n > STEP_MOST)
+        return hn_fail(HN_ERR_UNSUPPORTED, "%s: normalizer: a string of more than %d bytes",
+                       l->where, STEP_MOST);
     *out = (hn__bytes){ hn__arena_copy(&l->t->arena, text, n), (uint32_t)n, false };
     return out->p ? HN_OK : hn__nomem(n);
 }

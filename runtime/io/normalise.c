@@ -65,6 +65,7 @@ static hn_status apply(const hn__norm *step, const uint8_t *p, size_t n, uint8_t
 hn_status hn__normalise(const hn_tokenizer *t, const uint8_t *p, size_t n, uint8_t **out,
                         size_t *n_out)
 {
+    const size_t n_text = n;
     *out = NULL;
     for (int i = 0; i < t->n_norm; i++) {
         uint8_t *made;
@@ -77,6 +78,12 @@ hn_status hn__normalise(const hn_tokenizer *t, const uint8_t *p, size_t n, uint8
         if (made) {
             hn__free(*out);
             *out = made;
+        }
+        if (n > 32 * n_text + 4096) { // no text of people does
+            hn__free(*out);
+            *out = NULL;
+            return hn_fail(HN_ERR_ARG, "a text of %zu bytes grows to %zu when normalised", n_text,
+                           n);
         }
     }
     *n_out = n;

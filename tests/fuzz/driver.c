@@ -1,10 +1,12 @@
-// Runs a fuzzer's function over the files of folders, each also cut at some lengths: the saved
-// corpus in the normal test run, without libFuzzer.
+// Runs a fuzzer's function over the files of folders, each also cut at some lengths, and small ones
+// at every length: the saved corpus in the normal test run, without libFuzzer.
 #include "fuzz.h"
 
 #include "base/os.h"
 
 #include <string.h>
+
+enum { SMALL = 1200 };
 
 static int n_files;
 
@@ -24,7 +26,7 @@ static hn_status one(void *user, const char *name)
     hn__map m;
     HN_TRY(path ? hn__map_open(path, &m) : hn__nomem(0));
     run(m.data, m.size);
-    for (size_t cut = m.size; cut > 0; cut -= 1 + cut / 16)
+    for (size_t cut = m.size; cut > 0; cut -= m.size > SMALL ? 1 + cut / 16 : 1)
         run(m.data, cut - 1);
     hn__map_close(&m);
     hn__free(path);

@@ -22,5 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 void fuzz_check_text(void);
 // Reads every byte of every tensor, and converts the small ones.
 void fuzz_touch(const hn_tensors *t);
+// Encodes and decodes; what is saved loads again and is the same.
+void fuzz_touch_tokenizer(hn_tokenizer *t);
 
 #endif

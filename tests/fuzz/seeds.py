@@ -92,6 +92,41 @@ variant("removed", pre_tokenizer=split(r"\d+|", behavior="Removed", invert=True)
 variant("backtracks", pre_tokenizer=split("(a|aa)+$|(.+)+z"))
 variant("lookbehind", pre_tokenizer=split("(?<=a)b|(?>x+)y|a{0,1000}"))
 variant("big-id", added_tokens=[added(2**31, "x")])
+variant("template", added_tokens=[added(260, "<s>")], post_processor={"type": "Sequence", "processors": [
+    {"type": "ByteLevel", "trim_offsets": False}, {"type": "TemplateProcessing", "single": [
+        {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [260, 0], "tokens": ["<s>"]}}}]})
+variant("template-id", post_processor={"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}],
+                                       "pair": [], "special_tokens": {"x": {"ids": [2**63 - 1]}}})
+
+
+def spm(name, vocab=None, merges=("a b", "▁ ab"), fallback=True, model=(), decoders=(), **parts):
+    """A tokenizer over characters, small enough to be cut at every byte."""
+    vocab = vocab or {x: i for i, x in enumerate(["<unk>", "<s>", "▁", "a", "b", "ab", "▁ab", "<0x0A>", "<0xFF>"])}
+    steps = [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, *decoders]
+    steps += [{"type": "ByteFallback"}] * fallback + [{"type": "Fuse"}]
+    put("tokenizer", "spm-" + name, json.dumps({
+        "version": "1.0", "added_tokens": [added(1, "<s>")], "normalizer": {"type": "Prepend", "prepend": "▁"},
+        "pre_tokenizer": None, "post_processor": None, "decoder": {"type": "Sequence", "decoders": steps},
+        "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": bool(fallback),
+                  "vocab": vocab, "merges": list(merges), **dict(model)}, **parts}, ensure_ascii=False, separators=(",", ":")))
+
+
+REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+spm("good", normalizer={"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, REPLACE]},
+    decoders=[{"type": "Strip", "content": " ", "start": 1, "stop": 0}])
+spm("unknown", fallback=False)
+spm("metaspace", normalizer=None, pre_tokenizer={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True})
+spm("whole", model={"ignore_merges": True}.items())
+spm("grows", normalizer={"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 60}] * 8})
+spm("vanishes", normalizer={"type": "Replace", "pattern": {"String": "<s>"}, "content": ""}, added_tokens=[added(1, "<s>", normalized=True)])
+spm("cyclic", {x: i for i, x in enumerate(["<unk>", "<s>", "a", "b", "ab", "ba", "aba", "bab", "abab"])},
+    ["ab a", "a b", "b a", "a ba", "b ab", "ba b", "ab ab", "a b", "aba b"])
+spm("cyclic-empty", {"": 0, "<s>": 1, "<unk>": 2, "a": 3}, [["", "a"], ["a", ""], ["", ""]])
+spm("space", {"<unk>": 0, "<s>": 1, " ": 2, "a": 3, "a ": 4}, [["a", " "]])
+spm("nul", {"<unk>": 0, "<s>": 1, "a": 3})
+for name, text in (("nul-key", b"a\\u0000b"), ("bad-utf8", b"a\xff"), ("half-pair", b"\\ud83d")):
+    put("tokenizer", "spm-" + name, open(f"{HERE}/corpus/tokenizer/spm-nul", "rb").read().replace(b'"a":3', b'"' + text + b'":3'))
 vocab = {k: v for k, v in small["model"]["vocab"].items()}
 pair = json.dumps(vocab, ensure_ascii=False, separators=(",", ":"))
 put("pair", "good", pair + "\n--\n#version: 0.2\n" + "\n".join(small["model"]["merges"]) + "\n")
@@ -321,3 +356,46 @@ put("ctranslate2", "name-utf8", ct2([c_var(b"a\xff", (), 1, b"\0")]))
 put("ctranslate2", "name-empty", ct2([c_var("", (), 1, b"\0")]))
 put("ctranslate2", "no-end", struct.pack("<I", 6) + c_str("WhisperSpec", end=b"x") + b"\0" * 8)
 put("ctranslate2", "after", ct2([]) + b"x")
+
+
+def g_tokens(name, tokens, types=None, scores=None, merges=None, model="llama", pre=None, **extra):
+    kvs = [g_kv("tokenizer.ggml.model", STRING, model), g_kv("tokenizer.ggml.tokens", ARRAY, (STRING, tokens))]
+    if pre:
+        kvs.append(g_kv("tokenizer.ggml.pre", STRING, pre))
+    if types is not None:
+        kvs.append(g_kv("tokenizer.ggml.token_type", ARRAY, (5, types)))
+    if scores is not None:
+        kvs.append(g_kv("tokenizer.ggml.scores", ARRAY, (F32, scores)))
+    if merges is not None:
+        kvs.append(g_kv("tokenizer.ggml.merges", ARRAY, (STRING, merges)))
+    kvs += [g_kv("tokenizer.ggml." + k, BOOL if isinstance(v, bool) else U32, v) for k, v in extra.items()]
+    put("tokenizer_gguf", name, gguf(kvs, []))
+
+
+words = ["<unk>", "<s>", "</s>", "<0x0A>", "▁", "a", "b", "ab", "▁ab", "<x>"]
+kinds = [2, 3, 3, 6, 1, 1, 1, 1, 1, 4]
+scores = [0.0] * 4 + [-9.0, -9.0, -9.0, -1.0, -2.0, 0.0]
+g_tokens("llama", words, kinds, scores)
+g_tokens("llama-plain", words, kinds, scores, add_space_prefix=False, add_bos_token=False, add_eos_token=True)
+g_tokens("llama-nan", words, kinds, [float("nan")] * 10)
+g_tokens("llama-infinite", words, kinds, [float("inf")] * 5 + [-float("inf")] * 5)
+g_tokens("llama-cyclic", ["<unk>", "<s>", "</s>", "a", "aa", "aaa", "aaaa", "aaaaa"], None, [0.0] * 8)
+g_tokens("llama-empty", ["<unk>", "<s>", "", "", "a", ""], None, [0.0] * 6)
+g_tokens("llama-gaps", ["<unk>", "<s>"] + [""] * 1100, None, [0.0] * 1102)
+g_tokens("llama-scores", words, kinds, [0.0])
+g_tokens("llama-types", words, [1], scores)
+g_tokens("llama-kinds", words, [-1, 2**31 - 1, 7, 0, 4, 4, 4, 4, 4, 4], scores)
+g_tokens("llama-unknown", words, kinds, scores, unknown_token_id=10)
+g_tokens("llama-long", ["<unk>", "<s>", "a" * 300], None, [0.0] * 3)
+g_tokens("names-nul", ["<unk>", "<s>", b"a\0b"], None, [0.0] * 3)
+g_tokens("names-utf8", ["<unk>", "<s>", b"a\xff"], None, [0.0] * 3)
+g_tokens("names-twice", ["<unk>", "<s>", "a", "a"], None, [0.0] * 4)
+g_tokens("no-tokens", [], None, [])
+g_tokens("gpt2", ["a", "b", "ab", "Ġ", "<s>", "<x>", "né¬"], [1, 1, 1, 1, 3, 4, 1], None, ["a b"], "gpt2", "smollm")
+g_tokens("gpt2-start", ["a", "b", "ab", "<s>"], [1, 1, 1, 3], None, ["a b"], "gpt2", "llama-bpe", bos_token_id=3)
+g_tokens("gpt2-nfc", ["a", "b", "ab", "é"], None, None, ["a b"], "gpt2", "qwen2")
+g_tokens("gpt2-cyclic", ["a", "b", "ab", "ba", "aba"], None, None, ["a b", "b a", "ab a", "a ba", "a b"], "gpt2", "gpt-2")
+g_tokens("gpt2-merges", ["a", "b"], None, None, ["a", " ", "", "a b", " a"], "gpt2", "gpt-2")
+g_tokens("gpt2-tekken", ["a", "b", "ab"], None, None, ["a b"], "gpt2", "tekken", add_bos_token=False)
+g_tokens("gpt2-pre", ["a"], None, None, [], "gpt2", "nonesuch\nx")
+g_tokens("model", ["a"], None, None, [], b"t5\xff\n")
