@@ -78,6 +78,8 @@ typedef struct hn_train_step {
     double grad_norm, lr, scale, overflows;
 } hn_train_step;
 
+// ---- trainers ------------------------------------------------------------------------------
+
 // A trainer with weights drawn from the seed. `tokens` (n of them, in [0, vocab)) are borrowed
 // until it is destroyed. Each step takes `batch` spans of length + 1 tokens at places that depend
 // on seed and step only. Errors: ARG; those of opening `from`; NOMEM, before anything of the run
@@ -85,6 +87,33 @@ typedef struct hn_train_step {
 // numbers in the text); UNSUPPORTED, DEVICE.
 HN_API hn_status hn_trainer_create(hn_device *d, const hn_train_params *p, const int32_t tokens[],
                                    int64_t n, hn_trainer **out);
+
+// A recording and what is said in it.
+typedef struct hn_clip {
+    const char *path; // what hn_audio_open takes
+    const char *text; // UTF-8, not empty
+} hn_clip;
+
+typedef struct hn_clips {
+    const hn_clip *clip; // to train on, n of them
+    int64_t n;
+    const hn_clip *held; // to measure on only, n_held of them; may be none
+    int64_t n_held;
+    const char *language; // of models of many languages: "en"; NULL: "en"
+    double window;        // seconds that every recording is padded to; 0: the model's, 30
+} hn_clips;
+
+// A trainer of a Whisper model, which p->from names; of p->model only dropout counts, p->length
+// does not. Each step takes `batch` recordings, all once before any comes again, in an order that
+// depends on the seed; the decoder is given the true text before each token, and the tokens before
+// the text are not counted in the loss. Positions of the encoder are not trained, as they are no
+// parameters in the published models. The clips are borrowed until the trainer is destroyed;
+// recordings are read when their step comes.
+// Errors: those of hn_trainer_create; IO and FORMAT for a recording that cannot be read, ARG for
+// one longer than the window or a text longer than the model's context, by name.
+HN_API hn_status hn_trainer_create_whisper(hn_device *d, const hn_train_params *p,
+                                           const hn_clips *clips, hn_trainer **out);
+
 HN_API void hn_trainer_destroy(hn_trainer **t);
 HN_API hn_weights *hn_trainer_weights(hn_trainer *t);
 HN_API hn_plan *hn_trainer_plan(hn_trainer *t);
@@ -92,6 +121,10 @@ HN_API int64_t hn_trainer_steps_done(const hn_trainer *t);
 // Numbers of values that training changes, and of the model's that it does not.
 HN_API void hn_trainer_count(const hn_trainer *t, int64_t *trained, int64_t *frozen);
 HN_API hn_status hn_trainer_step(hn_trainer *t, hn_train_step *out);
+// Whether something is held out, and the mean nats a token over it with the weights as they are.
+// Errors: ARG where nothing is; those of hn_plan_run and of reading.
+HN_API bool hn_trainer_has_held(const hn_trainer *t);
+HN_API hn_status hn_trainer_measure(hn_trainer *t, double *out_loss);
 
 // Writes a checkpoint into the training folder `dir`, atomically: dir/step-N/ with config.json,
 // model.safetensors, optimizer.safetensors, trainer.json and tokenizer.json. The newest two stay.

@@ -110,7 +110,10 @@ static void destroy(hn__task *task)
     hn__free(task);
 }
 
-static const hn__task_fns lm_fns = { build, begin, feed, settings, save_config, destroy };
+static const hn__task_fns lm_fns = {
+    .build = build, .begin = begin, .feed = feed, .settings = settings, .save_config = save_config,
+    .destroy = destroy,
+};
 
 static hn_status check(const hn_train_params *p, const int32_t tokens[], int64_t n)
 {

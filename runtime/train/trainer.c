@@ -54,29 +54,39 @@ static hn_status add_optimizer(const hn_trainer *t, hn_graph *g)
     return hn_graph_status(g);
 }
 
-// Whether the device's memory holds the run, before any of it is taken.
-static hn_status check_memory(const hn_graph *g, hn_device *d, const hn_plan_params *p)
+static bool has_held(const hn_trainer *t)
+{
+    return t->task->fn->held && t->task->fn->held(t->task) > 0;
+}
+
+// Whether the device's memory holds the run, before any of it is taken. `loss` may be NULL.
+static hn_status check_memory(const hn_graph *g, const hn_graph *loss, hn_device *d,
+                              const hn_plan_params *p)
 {
     const int64_t heap = hn_device_get_info(d)->heap_bytes, mib = 1 << 20;
-    hn_plan_info i;
+    hn_plan_info i, held = { 0 };
 
     HN_TRY(hn_plan_predict(g, d, p, &i));
-    const int64_t plan = i.block_bytes + i.io_bytes, all = plan + i.weight_bytes;
+    if (loss)
+        HN_TRY(hn_plan_predict(loss, d, p, &held));
+    const int64_t plans = i.block_bytes + i.io_bytes + held.block_bytes + held.io_bytes;
+    const int64_t all = plans + i.weight_bytes;
     if (all <= heap - hn_device_bytes(d))
         return HN_OK;
     return hn_fail(HN_ERR_NOMEM,
                    "a step takes %" PRId64 " MiB (%" PRId64 " of weights and moments, %" PRId64
                    " of activations and gradients), the device has %" PRId64
                    ": freeze weights, train low-rank adapters, or make the batch smaller",
-                   (all + mib - 1) / mib, i.weight_bytes / mib, plan / mib, heap / mib);
+                   (all + mib - 1) / mib, i.weight_bytes / mib, plans / mib, heap / mib);
 }
 
-static hn_status make_plan(hn_trainer *t, hn_device *d, const hn_graph *g)
+// Weights, then the plans of the step's graph g and of what is held out.
+static hn_status make_plans(hn_trainer *t, hn_device *d, const hn_graph *g, const hn_graph *loss)
 {
     const hn_train_params *p = &t->params;
     hn_plan_params plan = { .no_fuse = p->no_fuse, .no_replay = p->no_replay };
 
-    HN_TRY(check_memory(g, d, &plan));
+    HN_TRY(check_memory(g, loss, d, &plan));
     HN_TRY(hn_weights_create(d, &t->weights));
     if (t->base)
         HN_TRY(hn__base_load(t->base, g, t->weights));
@@ -84,6 +94,8 @@ static hn_status make_plan(hn_trainer *t, hn_device *d, const hn_graph *g)
     if (t->task->fn->begin)
         HN_TRY(t->task->fn->begin(t->task, t->weights));
     plan.weights = t->weights;
+    if (loss)
+        HN_TRY(hn_plan_create(loss, d, &plan, &t->measure));
     return hn_plan_create(g, d, &plan, &t->plan);
 }
 
@@ -104,7 +116,7 @@ static char *join(const char *const words[], int n)
 static hn_status make(hn_trainer *t, hn_device *d)
 {
     const hn_tune_params *tune = &t->params.tune;
-    hn_graph *g = NULL;
+    hn_graph *g = NULL, *loss = NULL;
 
     t->freeze = join(tune->freeze, tune->n_freeze);
     t->targets = join(tune->targets, tune->n_targets);
@@ -113,11 +125,15 @@ static hn_status make(hn_trainer *t, hn_device *d)
     HN_TRY(check(&t->params));
     if (t->base)
         HN_TRY(hn__base_hash(t->base));
-    HN_TRY(build_loss(t, &g));
-    hn_status s = add_optimizer(t, g);
+    hn_status s = build_loss(t, &g);
+    if (s == HN_OK && has_held(t))
+        s = build_loss(t, &loss);
     if (s == HN_OK)
-        s = make_plan(t, d, g);
+        s = add_optimizer(t, g);
+    if (s == HN_OK)
+        s = make_plans(t, d, g, loss);
     hn_graph_destroy(&g);
+    hn_graph_destroy(&loss);
     return s;
 }
 
@@ -147,6 +163,7 @@ void hn_trainer_destroy(hn_trainer **t)
     if (!*t)
         return;
     hn_plan_destroy(&(*t)->plan);
+    hn_plan_destroy(&(*t)->measure);
     hn_weights_destroy(&(*t)->weights);
     (*t)->task->fn->destroy((*t)->task);
     hn__base_close(&(*t)->base);
@@ -196,10 +213,10 @@ static double rate(const hn_train_params *p, int64_t step)
     return p->lr_end + (p->lr - p->lr_end) * 0.5 * (1 + cos(3.141592653589793 * at));
 }
 
-static hn_status read_number(hn_trainer *t, const char *name, double *out)
+static hn_status read_number(hn_plan *plan, const char *name, double *out)
 {
     float x;
-    HN_TRY(hn_plan_read(t->plan, name, &x, sizeof x));
+    HN_TRY(hn_plan_read(plan, name, &x, sizeof x));
     *out = x;
     return HN_OK;
 }
@@ -216,8 +233,31 @@ hn_status hn_trainer_step(hn_trainer *t, hn_train_step *out)
     HN_TRY(hn_plan_run(t->plan));
     t->done = step;
     *out = (hn_train_step){ .step = step, .lr = rate(&t->params, step) };
-    HN_TRY(read_number(t, "loss", &out->loss));
-    HN_TRY(read_number(t, "grad_norm", &out->grad_norm));
-    HN_TRY(read_number(t, "scale", &out->scale));
-    return read_number(t, "overflows", &out->overflows);
+    HN_TRY(read_number(t->plan, "loss", &out->loss));
+    HN_TRY(read_number(t->plan, "grad_norm", &out->grad_norm));
+    HN_TRY(read_number(t->plan, "scale", &out->scale));
+    return read_number(t->plan, "overflows", &out->overflows);
+}
+
+bool hn_trainer_has_held(const hn_trainer *t)
+{
+    return t->measure != NULL;
+}
+
+hn_status hn_trainer_measure(hn_trainer *t, double *out_loss)
+{
+    double nats = 0, tokens = 0;
+
+    if (!t->measure)
+        return hn_fail(HN_ERR_ARG, "nothing is held out");
+    for (int64_t i = 0; i < t->task->fn->held(t->task); i++) {
+        double n, mean;
+        HN_TRY(t->task->fn->feed_held(t->task, t->measure, i, &n));
+        HN_TRY(hn_plan_run(t->measure));
+        HN_TRY(read_number(t->measure, "loss", &mean));
+        nats += mean * n;
+        tokens += n;
+    }
+    *out_loss = nats / tokens;
+    return HN_OK;
 }

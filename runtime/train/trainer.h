@@ -31,6 +31,10 @@ typedef struct hn__task_fns {
     hn_status (*begin)(hn__task *k, hn_weights *w);
     // Writes the inputs of a step, which is all that they depend on.
     hn_status (*feed)(hn__task *k, hn_plan *plan, int64_t step);
+    // Batches held out, and the inputs of one with the number of tokens that its mean is over.
+    // Both NULL: nothing can be held out.
+    int64_t (*held)(const hn__task *k);
+    hn_status (*feed_held)(hn__task *k, hn_plan *plan, int64_t batch, double *out_tokens);
     // Adds settings at s, at most HN__MAX_SETTINGS / 2; returns how many.
     int (*settings)(const hn__task *k, hn__setting s[]);
     // Writes config.json for a model that did not come from a checkpoint.
@@ -45,6 +49,7 @@ struct hn_trainer {
     char *freeze, *targets; // words with commas between
     hn_weights *weights;
     hn_plan *plan;
+    hn_plan *measure; // the loss alone, of what is held out; NULL: nothing is
     int64_t done; // steps
 };
 
