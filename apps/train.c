@@ -123,6 +123,7 @@ int train_end(train_run *r, int rc)
         hn__free(r->words[i]);
     }
     hn__free(r->loss);
+    hn__free(r->held);
     hn__free(r->from);
     hn__free(r->resumed);
     return app_close_device(&r->dev, rc);
@@ -187,6 +188,14 @@ static hn_status remember(train_run *r, int64_t step, double loss)
     return HN_OK;
 }
 
+static hn_status remember_held(train_run *r, int64_t step, double loss)
+{
+    HN_TRY(hn__reserve((void **)&r->held, &r->cap_held, r->n_held + 1, sizeof *r->held));
+    r->held[r->n_held].step = step;
+    r->held[r->n_held++].loss = loss;
+    return HN_OK;
+}
+
 // The losses of the run so far, when it goes on; a missing or foreign file is no reason to stop.
 static void recall(train_run *r, const char *path, int64_t steps)
 {
@@ -199,6 +208,14 @@ static void recall(train_run *r, const char *path, int64_t steps)
         if (json_is_number(x) && remember(r, i + 1, json_number_value(x)))
             break;
     }
+    const json_t *held = json_object_get(o, "held_out");
+    for (size_t i = 0; i < json_array_size(held); i++) {
+        const json_t *at = json_array_get(held, i);
+        const int64_t step = json_integer_value(json_object_get(at, "step"));
+        if (step <= steps &&
+            remember_held(r, step, json_number_value(json_object_get(at, "loss"))))
+            break;
+    }
     json_decref(o);
 }
 
@@ -206,6 +223,18 @@ static void recall(train_run *r, const char *path, int64_t steps)
 static double speed(const train_run *r)
 {
     return r->seconds > 0 ? (double)r->here * r->per_step / r->seconds : 0;
+}
+
+static json_t *held_json(const train_run *r)
+{
+    json_t *list = app_json_array();
+    for (int64_t i = 0; i < r->n_held; i++) {
+        json_t *o = app_json_object();
+        app_json_set(o, "step", app_json_int(r->held[i].step));
+        app_json_set(o, "loss", app_json_number(r->held[i].loss));
+        app_json_add(list, o);
+    }
+    return list;
 }
 
 static hn_status write_log(const train_run *r, const char *path)
@@ -221,6 +250,8 @@ static hn_status write_log(const train_run *r, const char *path)
     snprintf(key, sizeof key, "%s_per_second", r->unit);
     app_json_set(o, key, app_json_number(r->here ? speed(r) : NAN));
     app_json_set(o, "loss", loss);
+    if (r->n_held)
+        app_json_set(o, "held_out", held_json(r));
     const hn_status st = hn__json_save(path, o);
     json_decref(o);
     return st;
@@ -309,8 +340,24 @@ static hn_status write_file(const train_run *r, const char *name,
     return st;
 }
 
+// What is held out, where something is, once for each step.
+static hn_status measure(train_run *r)
+{
+    const int64_t step = hn_trainer_steps_done(r->trainer);
+    double loss;
+
+    if (!hn_trainer_has_held(r->trainer) || (r->n_held && r->held[r->n_held - 1].step == step))
+        return HN_OK;
+    HN_TRY(hn_trainer_measure(r->trainer, &loss));
+    HN_TRY(remember_held(r, step, loss));
+    progress_hide();
+    printf("held out: %.4f nats a token after %lld steps\n", loss, (long long)step);
+    return HN_OK;
+}
+
 static hn_status save(train_run *r)
 {
+    HN_TRY(measure(r));
     HN_TRY(hn_trainer_save(r->trainer, r->o->out, r->tok));
     HN_TRY(write_file(r, "log.json", write_log));
     return write_file(r, "report.html", write_report);
@@ -346,6 +393,7 @@ static hn_status loop(train_run *r)
     hn_status st = HN_OK;
 
     app_catch_interrupts();
+    HN_TRY(measure(r));
     progress_begin(&bar, "train", last, hn_trainer_steps_done(r->trainer), r->per_step, r->unit);
     while (st == HN_OK && hn_trainer_steps_done(r->trainer) < last && !app_interrupted())
         st = one_step(r, &bar, last);

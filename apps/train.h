@@ -83,6 +83,11 @@ typedef struct train_run {
     const char **words[2];
     double *loss;         // by step, from 1; NaN where it is not known
     int64_t n_loss, cap_loss;
+    struct { // what is held out, measured before, at checkpoints, and at the end
+        int64_t step;
+        double loss;
+    } *held;
+    int64_t n_held, cap_held;
     double seconds;       // of this run's steps
     int64_t here;         // steps of this run
 } train_run;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The command's behaviour: exit codes, what goes where, help, suggestions, the JSON, the report.
-#   test_apps.sh HORNITO [part]     part: usage, json, files, speech, check, bench, chat, examples; all where it is left out
+#   test_apps.sh HORNITO [part]     part: usage, tune, json, files, speech, check, bench, chat, examples; all where it is left out
 set -u
 hornito=$1
 part=${2:-all}
@@ -73,6 +73,29 @@ usage() {
     expect 1 "tools/get-models smollm2-135m" lm generate --model smollm2-135m --prompt x
     expect 1 "nowhere" lm generate --model nowhere --prompt x
     hornito --help >/dev/full 2>err && failed "a full disk was not noticed"
+}
+
+# Training from a checkpoint: what contradicts it, what is missing, bad lists of recordings.
+tune() {
+    echo 'The oven is little, and what it bakes is good. So it goes on.' >text
+    small="--vocab 280 --width 16 --layers 1 --heads 2 --context 8 --batch 1"
+    expect 0 "saved in base" lm train --device cpu --out base $small --steps 2 text
+    expect 2 "--width and --from: 'base' has its own" lm train --out z --from base --width 16 text
+    expect 2 "--freeze needs --from" lm train --out z --freeze embed text
+    expect 2 "--lora-targets needs --lora" lm train --out z --from base --lora-targets q text
+    expect 1 "begins with 'embde'" lm train --device cpu --out z --from base --freeze embde text
+    expect 0 "that are frozen" lm train --device cpu --out t --from base --lora 2 --steps 2 text
+    expect 1 "holds a run already" lm train --device cpu --out t --from base --lora 2 text
+    expect 1 "another choice of adapters" lm train --device cpu --out t --from base --lora 2 \
+        --lora-targets q,v --steps 2 --resume text
+    expect 0 "perplexity" lm eval --device cpu --model t text
+    expect 2 "--from MODEL is needed" speech train --out z list
+    printf 'a.wav no tab\n' >list
+    expect 1 "line 1: no tab" speech train --device cpu --out z --from base list
+    printf '\na.wav\tsaid\n' >list
+    expect 1 "line 2: no recording 'a.wav'" speech train --device cpu --out z --from base list
+    printf 'text\tsaid\n' >list
+    expect 1 "a Whisper model is needed" speech train --device cpu --out z --from base list
 }
 
 json() {
@@ -213,28 +236,28 @@ examples() {
         i=$((i + 1))
         echo "Line $i of a small text: the oven is little, and what it bakes is $((i * 7919 % 1000))."
     done >README.md
+    printf '%s\tand mister john dashwood had then leisure\n' \
+        "$source/tests/data/reference/librivox_0870.wav" >list.tsv
+    cp "$source/tests/data/reference/librivox_0870.wav" recording.wav
     commands | while read -r words; do
         # shellcheck disable=SC2086 # words of a command
         hornito $words --help | sed -n '/^Example:/,$ s/^  hornito /hornito /p'
     done >list
     while read -r line; do
         echo "$line"
-        case $line in
-        *whisper-base*)
-            [ -d "$models/whisper-base" ] || { echo "  skipped: no model whisper-base"; continue; }
-            cp "$source/tests/data/reference/librivox_0870.wav" recording.wav
-            line="HORNITO_MODELS='$models' $line" ;;
-        *smollm2-135m*)
-            [ -d "$models/smollm2-135m" ] || { echo "  skipped: no model smollm2-135m"; continue; }
-            line="HORNITO_MODELS='$models' $line" ;;
-        esac
+        for model in smollm2-135m whisper-base; do
+            case $line in *"$model"*)
+                [ -d "$models/$model" ] || { echo "  skipped: no model $model"; continue 2; }
+                line="HORNITO_MODELS='$models' $line" ;;
+            esac
+        done
         timeout 120 sh -c "$line" >out 2>err </dev/null || failed "$line: exit code $?"
     done <list
 }
 
 case $part in
-all) usage; json; files; speech; check; bench; chat; examples ;;
-usage | json | files | speech | check | bench | chat | examples) $part ;;
+all) usage; tune; json; files; speech; check; bench; chat; examples ;;
+usage | tune | json | files | speech | check | bench | chat | examples) $part ;;
 *) echo "test_apps.sh: no part '$part'"; exit 2 ;;
 esac
 [ $n_failed = 0 ] && echo "passed" && exit 0
