@@ -12,7 +12,7 @@ typedef struct bench_shape {
     void (*build)(hn_graph *g); // inputs to outputs; NULL: the product
     struct {                    // x [m, k] times w [n, k] transposed
         int64_t m, k, n;
-        hn_dtype w;
+        hn_dtype w, x; // x 0: f32
     } product;
 } bench_shape;
 

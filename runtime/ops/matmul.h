@@ -56,4 +56,26 @@ hn__dots_fn hn__dots_of(hn_dtype t, int64_t k);
 // sums[i] = a[32 i] + ... + a[32 i + 31], of n elements.
 void hn__dots_sums(const float *a, int64_t n, float *sums);
 
+// ---- few rows of blocks (matmul_dots8.c) ---------------------------------------------------
+
+// 32 elements of a, as the products want them.
+typedef struct hn__row8 {
+    int8_t q[32];
+    int32_t start[8]; // where the sums of four products begin: less what u is too large by
+    float d, sum;     // scale; scale times the sum of q
+} hn__row8;
+
+typedef struct hn__dots8 {
+    int64_t m, k;
+    const hn__row8 *a; // [m, k / 32]
+    float scale;
+    int64_t ldy;
+} hn__dots8;
+typedef void (*hn__dots8_fn)(const hn__dots8 *d, const void *row, float *y);
+
+// NULL where there is none for b's type, this processor or this compiler.
+hn__dots8_fn hn__dots8_of(hn_dtype t);
+// n elements of a, q8_0, for products with a b of type t.
+void hn__dots8_rows(hn_dtype t, const void *a, int64_t n, hn__row8 *out);
+
 #endif
