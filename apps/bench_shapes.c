@@ -83,7 +83,9 @@ void bench_shape_build(const bench_shape *b, hn_graph *g)
     }
     const hn_matmul_params p = { .transpose_b = true };
     const hn_type w = { b->product.w, 2, { b->product.n, b->product.k } };
-    const hn_type type = { b->product.x ? b->product.x : HN_F32, 2, { b->product.m, b->product.k } };
+    const hn_type type = { b->product.x ? b->product.x : HN_F32,
+                           2,
+                           { b->product.m, b->product.k } };
     const hn_val x = hn_input(g, "x", type);
     hn_output(g, "y", hn_matmul(g, x, hn_input(g, "w", w), &p));
 }
@@ -267,7 +269,12 @@ static void code_gather(hn_graph *g)
 
 // A product with stored weights, beside the same in f32.
 #define STORED(name, m, k, n, ...)                                                                \
-    { "matmul " name, #m "x" #k " " #k "x" #n, MKN(m, k, n), 1e-5, 0, NULL, { m, k, n, __VA_ARGS__ } }
+    {                                                                                             \
+        "matmul " name, #m "x" #k " " #k "x" #n, MKN(m, k, n), 1e-5, 0, NULL,                     \
+        {                                                                                         \
+            m, k, n, __VA_ARGS__                                                                  \
+        }                                                                                         \
+    }
 #define STORED_ALL(m, k, n)                                                                       \
     STORED("f32", m, k, n, HN_F32), STORED("f16", m, k, n, HN_F16),                               \
         STORED("q8_0", m, k, n, HN_Q8_0), STORED("q4_0", m, k, n, HN_Q4_0),                       \

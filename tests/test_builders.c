@@ -117,17 +117,18 @@ static void check_quantised(void **state)
     hn_input(g, "w", quantised(HN_Q4_K, 3, 128));
     check_refused(&g, HN_ERR_SHAPE, "rows of 128 are no whole blocks of q4_k, which has 256");
     g = graph();
-    hn_matmul(g, hn_input(g, "x", f32(2, 4, 64, 0, 0)), hn_input(g, "w", quantised(HN_Q4_1, 8, 32)),
-              &tb);
-    check_refused(&g, HN_ERR_SHAPE, "matmul: f32[4, 64] times q4_1[8, 32] transposed: the product "
-                                    "runs over 64 and 32");
+    hn_matmul(g, hn_input(g, "x", f32(2, 4, 64, 0, 0)),
+              hn_input(g, "w", quantised(HN_Q4_1, 8, 32)), &tb);
+    check_refused(&g, HN_ERR_SHAPE,
+                  "matmul: f32[4, 64] times q4_1[8, 32] transposed: the product "
+                  "runs over 64 and 32");
     g = graph();
     hn_matmul(g, hn_input(g, "x", (hn_type){ HN_F16, 2, { 4, 32 } }),
               hn_input(g, "w", quantised(HN_Q4_1, 8, 32)), &tb);
     check_refused(&g, HN_ERR_SHAPE, "f16[4, 32] times q4_1[8, 32]: a must be f32");
     g = graph();
-    hn_matmul(g, hn_input(g, "w", quantised(HN_Q4_1, 8, 32)), hn_input(g, "x", f32(2, 4, 32, 0, 0)),
-              &tb);
+    hn_matmul(g, hn_input(g, "w", quantised(HN_Q4_1, 8, 32)),
+              hn_input(g, "x", f32(2, 4, 32, 0, 0)), &tb);
     check_refused(&g, HN_ERR_SHAPE, "q4_1[8, 32] times f32[4, 32]: a must be f32");
     g = graph();
     hn_add(g, hn_input(g, "x", quantised(HN_Q8_0, 4, 32)), hn_input(g, "y", f32(2, 4, 32, 0, 0)));

@@ -32,9 +32,10 @@ static uint64_t fnv(const void *p, size_t n)
 // GGUF's numbers of the types, which seed the blocks.
 static uint32_t id_of(hn_dtype t)
 {
-    static const uint32_t id[HN_DTYPE_COUNT] = { [HN_Q8_0] = 8,  [HN_Q4_0] = 2,  [HN_Q4_1] = 3,
-                                                 [HN_Q5_0] = 6,  [HN_Q5_1] = 7,  [HN_Q4_K] = 12,
-                                                 [HN_Q5_K] = 13, [HN_Q6_K] = 14 };
+    static const uint32_t id[HN_DTYPE_COUNT] = {
+        [HN_Q8_0] = 8, [HN_Q4_0] = 2,  [HN_Q4_1] = 3,  [HN_Q5_0] = 6,
+        [HN_Q5_1] = 7, [HN_Q4_K] = 12, [HN_Q5_K] = 13, [HN_Q6_K] = 14
+    };
     return id[t];
 }
 
@@ -153,7 +154,8 @@ static void check_hostile(void **state)
             x[9] = bad[k];
             hn__from_f32(t, x, raw, 32);
             hn__to_f32(t, raw, y, 32);
-            CHECK(isnan(bad[k]) || isinf(bad[k]) || bad[k] > 1 ? !(fabsf(y[9]) < 1e4f) : fabsf(y[9]) < 0.1f,
+            CHECK(isnan(bad[k]) || isinf(bad[k]) || bad[k] > 1 ? !(fabsf(y[9]) < 1e4f)
+                                                               : fabsf(y[9]) < 0.1f,
                   "%s: %g came back as %g", hn_dtype_name(t), (double)bad[k], (double)y[9]);
         }
     for (hn_dtype t = HN_Q8_0; t < HN_DTYPE_COUNT; t++) { // scales of all ones: NaN
@@ -167,7 +169,8 @@ static void check_hostile(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(check_read), cmocka_unit_test(check_write),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(check_read),
+                                        cmocka_unit_test(check_write),
                                         cmocka_unit_test(check_hostile) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 // 32 stored weights at once, in vectors: what loops over blocks of nibbles are made of, as they do
 // not become vector code by themselves.
 //
-// A piece is lanes low and high, elements 0 to 15 and 16 to 31, of value scale * lane + least. Every
-// product is exact, so that the value rounds once, as in quant.c.
+// A piece is lanes low and high, elements 0 to 15 and 16 to 31, of value scale * lane + least.
+// Every product is exact, so that the value rounds once, as in quant.c.
 #ifndef HN_BASE_PIECES_H
 #define HN_BASE_PIECES_H
 
@@ -187,7 +187,8 @@ HN__INLINE void hn__piece_f16(const uint8_t *x, hn__piece *p)
 HN__INLINE void hn__piece_bf16(const uint8_t *x, hn__piece *p)
 {
     const hn__words low = __builtin_convertvector(*(const hn__halves_at *)x, hn__words) << 16;
-    const hn__words high = __builtin_convertvector(*(const hn__halves_at *)(x + 32), hn__words) << 16;
+    const hn__words high = __builtin_convertvector(*(const hn__halves_at *)(x + 32), hn__words)
+                           << 16;
     p->low = (hn__lanes)low;
     p->high = (hn__lanes)high;
     p->scale_low = p->scale_high = 1;

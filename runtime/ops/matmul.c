@@ -412,8 +412,8 @@ static void launch(const hn__inst *n, hn__launch *l)
     }
 }
 
-// b of the type under test, blocks or 16 bits, beside an a of f32 or q8_0. At least 16 results: a lone sum
-// near 0 has no relative error.
+// b of the type under test, blocks or 16 bits, beside an a of f32 or q8_0. At least 16 results: a
+// lone sum near 0 has no relative error.
 static void sample_stored(hn_rng *rng, hn__sample *s)
 {
     hn__inst *i = &s->inst;
@@ -422,7 +422,8 @@ static void sample_stored(hn_rng *rng, hn__sample *s)
     const int64_t m = hn__rng_below(rng, 3) ? hn__rng_dim(rng, 48) : 1;
     int64_t n = 15 + hn__rng_dim(rng, 80), k = block * hn__rng_dim(rng, block > 32 ? 3 : 9);
 
-    *at = (attr){ .transpose_b = hn__rng_below(rng, 4) > 0, .has_bias = (int32_t)hn__rng_below(rng, 2),
+    *at = (attr){ .transpose_b = hn__rng_below(rng, 4) > 0,
+                  .has_bias = (int32_t)hn__rng_below(rng, 2),
                   .has_residual = (int32_t)hn__rng_below(rng, 2),
                   .act = (int32_t)hn__rng_below(rng, HN_ACT_SILU + 1) };
     if (!at->transpose_b) {

@@ -1,5 +1,5 @@
-// What the matrix product's files share: attributes, sizes, the epilogue, and products with a b that
-// is not f32 in memory.
+// What the matrix product's files share: attributes, sizes, the epilogue, and products with a b
+// that is not f32 in memory.
 #ifndef HN_OPS_MATMUL_H
 #define HN_OPS_MATMUL_H
 

@@ -1,8 +1,8 @@
-// Products of a few rows with a stored matrix [n, k]: they are bound by reading it, so a block goes
-// from memory to registers once and is never written out as f32.
+// Products of a few rows with a stored matrix [n, k]: they are bound by reading it, so a block
+// goes from memory to registers once and is never written out as f32.
 //
-// The sum over a piece (base/pieces.h) is its scale times the product of hn__lanes, and its least times
-// the sum of a's elements, which is known beforehand.
+// The sum over a piece (base/pieces.h) is its scale times the product of hn__lanes, and its least
+// times the sum of a's elements, which is known beforehand.
 #include "ops/matmul.h"
 
 #include "base/pieces.h"
@@ -88,10 +88,9 @@ DOTS(dots_q6_k, HN_Q6_K)
 hn__dots_fn hn__dots_of(hn_dtype t, int64_t k)
 {
     static const hn__dots_fn fn[HN_DTYPE_COUNT] = {
-        [HN_F16] = dots_f16,   [HN_BF16] = dots_bf16, [HN_Q8_0] = dots_q8_0,
-        [HN_Q4_0] = dots_q4_0, [HN_Q4_1] = dots_q4_1, [HN_Q5_0] = dots_q5_0,
-        [HN_Q5_1] = dots_q5_1, [HN_Q4_K] = dots_q4_k, [HN_Q5_K] = dots_q5_k,
-        [HN_Q6_K] = dots_q6_k,
+        [HN_F16] = dots_f16,   [HN_BF16] = dots_bf16, [HN_Q8_0] = dots_q8_0, [HN_Q4_0] = dots_q4_0,
+        [HN_Q4_1] = dots_q4_1, [HN_Q5_0] = dots_q5_0, [HN_Q5_1] = dots_q5_1, [HN_Q4_K] = dots_q4_k,
+        [HN_Q5_K] = dots_q5_k, [HN_Q6_K] = dots_q6_k,
     };
     return k % 32 ? NULL : fn[t];
 }

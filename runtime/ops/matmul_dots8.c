@@ -162,9 +162,8 @@ DOTS(dots_q6_k, HN_Q6_K)
 hn__dots8_fn hn__dots8_of(hn_dtype t)
 {
     static const hn__dots8_fn fn[HN_DTYPE_COUNT] = {
-        [HN_Q8_0] = dots_q8_0, [HN_Q4_0] = dots_q4_0, [HN_Q4_1] = dots_q4_1,
-        [HN_Q5_0] = dots_q5_0, [HN_Q5_1] = dots_q5_1, [HN_Q4_K] = dots_q4_k,
-        [HN_Q5_K] = dots_q5_k, [HN_Q6_K] = dots_q6_k,
+        [HN_Q8_0] = dots_q8_0, [HN_Q4_0] = dots_q4_0, [HN_Q4_1] = dots_q4_1, [HN_Q5_0] = dots_q5_0,
+        [HN_Q5_1] = dots_q5_1, [HN_Q4_K] = dots_q4_k, [HN_Q5_K] = dots_q5_k, [HN_Q6_K] = dots_q6_k,
     };
     return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512vnni") ? fn[t]
                                                                                        : NULL;

@@ -46,12 +46,12 @@ bool hn__matmul_is_stored(const hn__inst *n)
 // ---- host ----------------------------------------------------------------------------------
 
 enum {
-    PANEL = 1 << 17,  // elements of b that a thread holds as f32: half a megabyte
+    PANEL = 1 << 17, // elements of b that a thread holds as f32: half a megabyte
     // Most rows of a for which b goes straight to the sums. Measured on one thread of a Zen 4,
     // GFLOP/s: sums of q4_1 53 (q4_k 44, f16 23), by integers 70; OpenBLAS on panels 26 with 16
     // rows, 41 with 32, 58 with 64, 92 with 512.
-    FEW_ROWS_16 = 8, // 16-bit b
-    FEW_ROWS = 32,   // b in blocks
+    FEW_ROWS_16 = 8,  // 16-bit b
+    FEW_ROWS = 32,    // b in blocks
     FEW_ROWS_8 = 256, // both in blocks
     GRAIN = 1 << 17,  // multiplications that are worth another thread
     MOST_BLOCK = 256, // elements
@@ -60,8 +60,8 @@ enum {
 typedef struct job {
     const hn__matmul_attr *at;
     hn__matmul_dims d;
-    hn_dtype type;    // of b
-    int64_t unit;     // columns of y that are split no further
+    hn_dtype type; // of b
+    int64_t unit;  // columns of y that are split no further
     const float *a;
     const char *b;
     const float *bias, *residual;
@@ -124,9 +124,17 @@ static void transposed_panels(const job *j, int64_t col, int64_t n, float *panel
     for (int64_t c = col; c < col + n; c += most) {
         const int64_t rows = col + n - c < most ? col + n - c : most;
         hn__to_f32(j->type, place(j, c, 0), panel, rows * j->d.k);
-        hn__gemm(&(hn__gemm_args){ .transpose_b = true, .m = j->d.m, .n = rows, .k = j->d.k,
-                                   .a = j->a, .lda = j->d.lda, .b = panel, .ldb = j->d.k,
-                                   .c = j->y + c, .ldc = j->d.n, .scale = j->at->scale });
+        hn__gemm(&(hn__gemm_args){ .transpose_b = true,
+                                   .m = j->d.m,
+                                   .n = rows,
+                                   .k = j->d.k,
+                                   .a = j->a,
+                                   .lda = j->d.lda,
+                                   .b = panel,
+                                   .ldb = j->d.k,
+                                   .c = j->y + c,
+                                   .ldc = j->d.n,
+                                   .scale = j->at->scale });
     }
 }
 
@@ -139,9 +147,17 @@ static void plain_panels(const job *j, int64_t col, int64_t n, float *panel)
         const int64_t rows = j->d.k - k < most ? j->d.k - k : most;
         for (int64_t r = 0; r < rows; r++)
             hn__to_f32(j->type, place(j, k + r, col), panel + r * n, n);
-        hn__gemm(&(hn__gemm_args){ .m = j->d.m, .n = n, .k = rows, .a = j->a + k,
-                                   .lda = j->d.lda, .b = panel, .ldb = n, .c = j->y + col,
-                                   .ldc = j->d.n, .scale = j->at->scale, .keep = k ? 1 : 0 });
+        hn__gemm(&(hn__gemm_args){ .m = j->d.m,
+                                   .n = n,
+                                   .k = rows,
+                                   .a = j->a + k,
+                                   .lda = j->d.lda,
+                                   .b = panel,
+                                   .ldb = n,
+                                   .c = j->y + col,
+                                   .ldc = j->d.n,
+                                   .scale = j->at->scale,
+                                   .keep = k ? 1 : 0 });
     }
 }
 
@@ -167,7 +183,8 @@ static void part(void *ctx, int64_t begin, int64_t end, int thread)
 // At least a row of a transposed b; a multiple of every block's size.
 static int64_t panel_size(const hn__inst *n)
 {
-    const int64_t k = hn__matmul_dims_of(n).k, row = (k + MOST_BLOCK - 1) / MOST_BLOCK * MOST_BLOCK;
+    const int64_t k = hn__matmul_dims_of(n).k,
+                  row = (k + MOST_BLOCK - 1) / MOST_BLOCK * MOST_BLOCK;
     return row > PANEL ? row : PANEL;
 }
 
@@ -210,12 +227,20 @@ void hn__matmul_stored(const hn__inst *n, const hn__host *h)
 {
     const hn__matmul_attr *at = n->attr;
     const int block = hn_dtype_block(n->in[1].dtype);
-    job j = { .at = at, .d = hn__matmul_dims_of(n), .type = n->in[1].dtype,
-              .unit = at->transpose_b ? 1 : block > 16 ? block : 16,
-              .a = h->in[0], .b = h->in[1],
+    job j = { .at = at,
+              .d = hn__matmul_dims_of(n),
+              .type = n->in[1].dtype,
+              .unit = at->transpose_b ? 1
+                      : block > 16    ? block
+                                      : 16,
+              .a = h->in[0],
+              .b = h->in[1],
               .bias = at->has_bias ? h->in[2] : NULL,
-              .residual = at->has_residual ? h->in[n->n_in - 1] : NULL, .y = h->out[0],
-              .scratch = h->scratch, .panel_size = panel_size(n), .dots = dots_of(n),
+              .residual = at->has_residual ? h->in[n->n_in - 1] : NULL,
+              .y = h->out[0],
+              .scratch = h->scratch,
+              .panel_size = panel_size(n),
+              .dots = dots_of(n),
               .dots8 = dots8_of(n) };
 
     if (expands_a(n)) {
@@ -228,6 +253,6 @@ void hn__matmul_stored(const hn__inst *n, const hn__host *h)
     else if (j.dots)
         hn__dots_sums(j.a, j.d.m * j.d.k, j.scratch);
 
-    hn__parallel(h->pool, (j.d.n + j.unit - 1) / j.unit, 1 + GRAIN / (j.d.m * j.d.k * j.unit), part,
-                 &j);
+    hn__parallel(h->pool, (j.d.n + j.unit - 1) / j.unit, 1 + GRAIN / (j.d.m * j.d.k * j.unit),
+                 part, &j);
 }

@@ -13,8 +13,7 @@ static hn_status infer(hn__inst *n)
     char t[128];
 
     if (n->in[0].dtype != HN_F32)
-        return hn_fail(HN_ERR_ARG, "x is %s, must be f32",
-                       hn__type_text(&n->in[0], t, sizeof t));
+        return hn_fail(HN_ERR_ARG, "x is %s, must be f32", hn__type_text(&n->in[0], t, sizeof t));
     n->n_out = 1;
     n->out[0] = n->in[0];
     n->out[0].dtype = HN_Q8_0;
@@ -74,7 +73,8 @@ static void sample(hn_rng *rng, hn__sample *s)
     const int64_t rows = hn__rng_dim(rng, 40);
 
     s->inst.n_in = 1;
-    s->inst.in[0] = (hn_type){ .dtype = HN_F32, .rank = 2,
+    s->inst.in[0] = (hn_type){ .dtype = HN_F32,
+                               .rank = 2,
                                .dim = { rows, HN__BLOCK_32 * hn__rng_dim(rng, 20) } };
     if (hn__rng_below(rng, 3) == 0) {
         s->range[0].lo = -127;
@@ -83,5 +83,6 @@ static void sample(hn_rng *rng, hn__sample *s)
     }
 }
 
-const hn__op_fns hn__fns_quantize = { .infer = infer, .ref = ref, .host = host, .grad = grad,
-                                      .launch = launch, .sample = sample };
+const hn__op_fns hn__fns_quantize = {
+    .infer = infer, .ref = ref, .host = host, .grad = grad, .launch = launch, .sample = sample
+};

@@ -212,7 +212,9 @@ hn_status hn__case_compare(const hn__case *c)
     for (int k = 0; k < c->s.inst.n_out; k++) {
         const hn_type *t = &c->s.inst.out[k];
         const double own = c->op->tol[t->dtype]; // what the result is rounded to says most
-        const double tol = t->dtype == HN_I32 || t->dtype == HN_U8 ? 0 : own > 0 ? own : c->op->tol[c->type];
+        const double tol = t->dtype == HN_I32 || t->dtype == HN_U8 ? 0
+                           : own > 0                               ? own
+                                                                   : c->op->tol[c->type];
         const int64_t bad = first_bad(c->got[k], c->want[k], hn__numel(t), tol);
         char text[128];
         if (bad >= 0)
