@@ -4,7 +4,7 @@
     whisper_recordings.py short --hornito build/hornito --work DIR [--beam N] [--sample N]
     whisper_recordings.py long --hornito build/hornito --work DIR [--beam N]
 
-`short`: the 542 Asterisk prompts and five LibriVox clips of ../shared/reference/whisper-base/
+`short`: the 542 Asterisk prompts and five LibriVox clips of tests/data/reference/whisper-base/
 ctranslate2.tsv: how many transcripts are identical, and the word error rates. `long`: the prompts
 that long_prompts.json lists, joined: error rate against the pieces', what is lost or repeated,
 timestamps against the joints.
@@ -16,7 +16,6 @@ Words are normalised by OpenAI's rules: PyPI whisper-normalizer, in PYTHONPATH.
 import argparse
 import difflib
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -25,7 +24,7 @@ import time
 import wave
 
 HERE = pathlib.Path(__file__).resolve().parent
-SHARED = pathlib.Path(os.environ.get("HORNITO_SHARED", HERE / "../../../shared"))
+REFERENCE = HERE.parent / "data/reference"
 PACKAGES = ["asterisk-core-sounds-en-g722", "pocketsphinx-testdata"]
 RATE = 16000
 
@@ -59,7 +58,7 @@ def prepare(work):
 def said(work):
     """What was said: name -> words."""
     texts = {}
-    for line in open(SHARED / "data/asterisk-en.tsv", encoding="utf-8"):
+    for line in open(REFERENCE / "asterisk-en.tsv", encoding="utf-8"):
         name, _, text = line.rstrip("\n").split("\t")
         texts["asterisk", name] = text
     path = work / "x/usr/share/pocketsphinx/test/data/librivox/transcription"
@@ -71,7 +70,7 @@ def said(work):
 
 def reference():
     rows = [line.rstrip("\n").split("\t")
-            for line in open(SHARED / "reference/whisper-base/ctranslate2.tsv", encoding="utf-8")]
+            for line in open(REFERENCE / "whisper-base/ctranslate2.tsv", encoding="utf-8")]
     return [dict(zip(rows[0], row)) for row in rows[1:]]
 
 
