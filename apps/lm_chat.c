@@ -107,6 +107,8 @@ static hn_status answer(talk *t)
     app_catch_interrupts();
     HN_TRY(hn_lm_continue(t->m, &t->ids, &p, on_bytes, t, &done));
     HN_TRY(t->s);
+    hn__log(HN_LOG_INFO, "%" PRId64 " tokens put in, %" PRId64 " made", done.prompt_tokens,
+            done.tokens);
     if (t->n_answer)
         show(t, true);
     t->broken |= printf("\n") < 0 || fflush(stdout);

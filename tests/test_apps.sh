@@ -172,6 +172,10 @@ chat() {
     sed -n 1p out | grep -q Paris || failed "lm chat: no Paris"
     sed -n 2p out | grep -q Rome || failed "lm chat: no Rome"
     [ -s err ] && failed "lm chat: something on stderr"
+    # The second turn puts in its own tokens, not those before it again.
+    hornito lm chat --model "$model" --device cpu --temperature 0 -v <talk 2>&1 >/dev/null |
+        sed -n 's/.* \([0-9]*\) tokens put in.*/\1/p' | tr '\n' ' ' >out
+    [ "$(cat out)" = "37 22 " ] || failed "lm chat: tokens put in"
     expect 1 "no token '<|eot_id|>'" lm chat --model "$model" --device cpu --template llama3
     expect 1 "there are chatml" lm chat --model "$model" --device cpu --template nonesuch
     yes word | head -n 9000 | tr '\n' ' ' >talk

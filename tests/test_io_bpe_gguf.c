@@ -235,6 +235,12 @@ static void check_gpt2(void **state)
     gpt2(&b, "gpt-2", -1);
     CHECK_OK(end(&b, &t));
     EXPECT(t, "ab12", HN_ENCODE_START, 256, 257);
+    EXPECT(t, "1212", 0, 257, 257);
+    hn_tokenizer_destroy(&t);
+    gpt2(&b, "llama-bpe", -1);
+    put_bool(&b, "add_bos_token", false);
+    CHECK_OK(end(&b, &t));
+    EXPECT(t, "1212", 0, 257, '1', '2'); // three digits at most
     hn_tokenizer_destroy(&t);
     gpt2(&b, "qwen2", -1);
     CHECK_OK(end(&b, &t));

@@ -6,6 +6,7 @@
 #include "support/folder.h"
 
 #include "io/bpe.h"
+#include "io/pretrained.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,12 +37,14 @@ static char *file(const char *normalizer, const char *pre, const char *decoder, 
         text,
         "{\"version\":\"1.0\",\"normalizer\":%s,\"pre_tokenizer\":%s,\"decoder\":%s,"
         "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
-        "{\"SpecialToken\":{\"id\":\"<s>\"}},{\"Sequence\":{}},{\"SpecialToken\":{\"id\":\"</s>\"}}],\"pair\":[],"
+        "{\"SpecialToken\":{\"id\":\"<s>\"}},{\"Sequence\":{}},"
+        "{\"SpecialToken\":{\"id\":\"</s>\"}}],\"pair\":[],"
         "\"special_tokens\":{\"<s>\":{\"ids\":[1]},\"</s>\":{\"ids\":[2]}}},\"added_tokens\":["
         "{\"id\":1,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
         "\"normalized\":false,\"special\":true},"
         "{\"id\":%d,\"content\":\"<tool>\",\"single_word\":false,\"lstrip\":false,"
-        "\"rstrip\":false,\"normalized\":false,\"special\":false}],\"model\":{%s\"unk_token\":\"<unk>\","
+        "\"rstrip\":false,\"normalized\":false,\"special\":false}],\"model\":{%s"
+        "\"unk_token\":\"<unk>\","
         "\"vocab\":{\"<unk>\":0,\"<s>\":1,\"</s>\":2,",
         normalizer, pre, decoder, ADDED, model);
     for (int b = 0; b < 256; b++)
@@ -196,6 +199,39 @@ static void check_parts(void **state)
     hn_tokenizer_destroy(&t);
 }
 
+// tokenizer_config.json may ask for a start token that no template has, or not want it.
+static void check_config(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config;
+        int first, n;
+    } cases[] = { { "{}", 1, 2 },
+                  { "{\"add_bos_token\":false}", 1, 2 }, // which token is not said
+                  { "{\"bos_token\":\"<s>\",\"add_bos_token\":true}", 1, 2 },
+                  { "{\"bos_token\":\"<s>\",\"add_bos_token\":false}", SPACE_AB, 1 },
+                  { "{\"bos_token\":{\"content\":\"<s>\"},\"add_bos_token\":false}", SPACE_AB, 1 },
+                  { "{\"bos_token\":\"</s>\",\"add_bos_token\":true}", 2, 2 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hn_tokenizer *t = read(PREPEND, "null", STRIP, with_bytes);
+        json_t *config = json_loads(cases[i].config, 0, NULL);
+        hn_ids ids = { 0 };
+        CHECK_OK(hn__tokenizer_set_config(t, config));
+        CHECK_OK(hn_tokenizer_encode(t, "ab", 2, HN_ENCODE_START | HN_ENCODE_END, &ids));
+        CHECK(ids.id[0] == cases[i].first && ids.n == cases[i].n + 1, "case %zu: %d first of %d",
+              i, ids.id[0], (int)ids.n);
+        CHECK(ids.id[ids.n - 1] == 2, "case %zu: no end", i);
+        hn_ids_free(&ids);
+        json_decref(config);
+        hn_tokenizer_destroy(&t);
+    }
+    hn_tokenizer *t = read(PREPEND, "null", STRIP, with_bytes);
+    json_t *config = json_loads("{\"bos_token\":\"<no>\",\"add_bos_token\":true}", 0, NULL);
+    CHECK_FAILS(hn__tokenizer_set_config(t, config), HN_ERR_FORMAT);
+    json_decref(config);
+    hn_tokenizer_destroy(&t);
+}
+
 static void check_refused(void **state)
 {
     (void)state;
@@ -254,10 +290,11 @@ static void check_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(check_by_hand),   cmocka_unit_test(check_decoding),
-        cmocka_unit_test(check_unknown),   cmocka_unit_test(check_metaspace),
-        cmocka_unit_test(check_saved),     cmocka_unit_test(check_parts),
-        cmocka_unit_test(check_refused),   cmocka_unit_test(check_allocations),
+        cmocka_unit_test(check_by_hand),     cmocka_unit_test(check_decoding),
+        cmocka_unit_test(check_unknown),     cmocka_unit_test(check_metaspace),
+        cmocka_unit_test(check_saved),       cmocka_unit_test(check_parts),
+        cmocka_unit_test(check_config),      cmocka_unit_test(check_refused),
+        cmocka_unit_test(check_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
