@@ -1,5 +1,6 @@
 // Whisper base with its real weights against an f64 implementation of it and CTranslate2
-// (tests/data/reference/whisper-base): encoder, logits, greedy tokens, cross-entropies.
+// (tests/data/reference/whisper-base): encoder, logits, greedy tokens, cross-entropies. With
+// HN_TEST_SHORT set only a clip of a second, against the cpu device.
 #include "support/check.h"
 #include "support/device.h"
 #include "support/models.h"
@@ -254,6 +255,78 @@ static void check_scores(void **state)
     json_decref(texts);
 }
 
+// ---- a short clip --------------------------------------------------------------------------
+
+enum { SHORT = 64 }; // frames: 1.28 s
+
+// The first frames of the clip through encoder and decoder: [SHORT, WIDTH] and [N_IDS, VOCAB].
+static void run_short(hn_device *d, hn_whisper *m, const float *mel, float *out, float *logits)
+{
+    const hn_whisper_config *c = hn_whisper_get_config(m);
+    const hn_type clip = { HN_F32, 3, { 1, 80, 2 * SHORT } };
+    hn_graph *g;
+    hn_plan *p;
+
+    CHECK_OK(hn_graph_create(&g));
+    const hn_val seen = hn_whisper_encoder(g, c, hn_input(g, "mel", clip), NULL);
+    const hn_val ids = hn_input(g, "ids", (hn_type){ HN_I32, 2, { 1, N_IDS } });
+    hn_output(g, "audio", seen);
+    hn_output(g, "logits",
+              hn_whisper_logits(g, c, hn_whisper_decoder(g, c, ids, seen, NULL)));
+    CHECK_OK(hn_plan_create(g, d, &(hn_plan_params){ .weights = hn_whisper_get_weights(m) }, &p));
+    CHECK_OK(hn_plan_write(p, "mel", mel, 80 * 2 * SHORT * 4));
+    CHECK_OK(hn_plan_write(p, "ids", row_ids, sizeof row_ids));
+    CHECK_OK(hn_plan_run(p));
+    CHECK_OK(hn_plan_read(p, "audio", out, SHORT * WIDTH * 4));
+    CHECK_OK(hn_plan_read(p, "logits", logits, (int64_t)N_IDS * VOCAB * 4));
+    hn_plan_destroy(&p);
+    hn_graph_destroy(&g);
+}
+
+static double worst_of(const float *a, const float *b, int64_t n)
+{
+    double worst = 0;
+    for (int64_t i = 0; i < n; i++) {
+        CHECK(!isnan(a[i]), "element %d is NaN", (int)i);
+        worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+    }
+    return worst;
+}
+
+// Of a driver that needs minutes for a window: real weights give what they give on the cpu.
+static void check_short(void **state)
+{
+    (void)state;
+    const size_t n = (size_t)N_IDS * VOCAB, n_audio = (size_t)SHORT * WIDTH;
+    float *mel = read_npy(reference_path("logmel_80x3000.npy"), 80 * 2 * FRAMES);
+    float *out[2], *logits[2];
+
+    for (int i = 0; i < 80 * 2 * SHORT; i++)
+        mel[i] = mel[i / (2 * SHORT) * 2 * FRAMES + i % (2 * SHORT)];
+    for (int k = 0; k < 2; k++) {
+        hn_device *d = dev;
+        hn_whisper *m;
+        if (k)
+            CHECK_OK(hn_device_open(&(hn_device_params){ .spec = "cpu" }, &d));
+        CHECK_OK(hn_whisper_open(d, model_folder("whisper-base"), &m));
+        out[k] = malloc(n_audio * sizeof(float));
+        logits[k] = malloc(n * sizeof(float));
+        run_short(d, m, mel, out[k], logits[k]);
+        hn_whisper_close(&m);
+        if (k)
+            hn_device_close(&d);
+    }
+    const double a = worst_of(out[0], out[1], (int64_t)n_audio);
+    const double b = worst_of(logits[0], logits[1], (int64_t)n);
+    print_message("short clip: frames %.2g, logits %.2g\n", a, b);
+    CHECK(a <= tolerance() && b <= tolerance(), "off by %g and %g", a, b);
+    for (int k = 0; k < 2; k++) {
+        free(out[k]);
+        free(logits[k]);
+    }
+    free(mel);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,9 +334,11 @@ int main(void)
         cmocka_unit_test(check_logits), cmocka_unit_test(check_greedy),
         cmocka_unit_test(check_scores),
     };
+    const struct CMUnitTest quick[] = { cmocka_unit_test(check_short) };
     const hn_device_params p = test_device_params();
     dev = test_device_open(&p);
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    const int failed = getenv("HN_TEST_SHORT") ? cmocka_run_group_tests(quick, NULL, NULL)
+                                               : cmocka_run_group_tests(tests, NULL, NULL);
     hn_whisper_close(&model);
     free(audio);
     test_device_close(&dev);
