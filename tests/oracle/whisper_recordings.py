@@ -14,6 +14,7 @@ that apt-get fetches into DIR once, unpacked there and decoded by ffmpeg; nothin
 Words are normalised by OpenAI's rules: PyPI whisper-normalizer, in PYTHONPATH.
 """
 import argparse
+import array
 import difflib
 import json
 import pathlib
@@ -158,8 +159,14 @@ def samples(path):
         return f.readframes(f.getnframes())
 
 
+def sound(data):
+    """The first sample and one past the last that can be heard."""
+    loud = [i for i, x in enumerate(array.array("h", data)) if abs(x) > 300]
+    return loud[0], loud[-1] + 1
+
+
 def join(files, names, gap_s, path):
-    """Writes the recordings one after the other; where each begins and ends, in seconds."""
+    """Writes the recordings one after the other; where the sound of each begins and ends, in seconds."""
     silence, places, at = b"\0\0" * int(gap_s * RATE), [], 0
     with wave.open(str(path), "wb") as f:
         f.setnchannels(1)
@@ -168,19 +175,43 @@ def join(files, names, gap_s, path):
         for name in names:
             data = samples(files["asterisk", name])
             f.writeframes(data + silence)
-            places.append((at / RATE, (at + len(data) // 2) / RATE))
+            places.append(tuple((at + place) / RATE for place in sound(data)))
             at += (len(data) + len(silence)) // 2
     return places
 
 
-def lost(want, got, words_a_second):
-    """The longest runs of words that are missing and that are too many, in seconds."""
-    missing = extra = 0
+def runs(want, got):
+    """Pairs of places of equal words, and the longest runs of words that are missing and too many."""
+    same, missing, extra = [], 0, 0
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, want, got, False).get_opcodes():
-        if tag != "equal":
-            missing = max(missing, (i2 - i1) - (j2 - j1))
-            extra = max(extra, (j2 - j1) - (i2 - i1))
-    return missing / words_a_second, extra / words_a_second
+        if tag == "equal":
+            same += zip(range(i1, i2), range(j1, j2))
+        else:
+            missing, extra = max(missing, i2 - i1 - (j2 - j1)), max(extra, j2 - j1 - (i2 - i1))
+    return same, missing, extra
+
+
+def from_joints(segments, pieces, places, normalise):
+    """How far timestamps are from the joints, where a segment begins or ends with a prompt's words.
+
+    A joint is the silence from the end of a prompt to the start of the next.
+    """
+    want = [(w, p, k) for p, text in enumerate(pieces) for k, w in enumerate(normalise(text).split())]
+    got = [(w, s) for s, segment in enumerate(segments) for w in normalise(segment["text"]).split()]
+    same, missing, extra = runs([w for w, *_ in want], [w for w, _ in got])
+    off, inside = [], 0
+    for i, j in same:
+        _, p, k = want[i]
+        s = got[j][1]
+        for mine, edge, stamp, low, high in (
+                (k == 0, j == 0 or got[j - 1][1] != s, "start", places[p - 1][1] if p else 0, places[p][0]),
+                (i + 1 == len(want) or want[i + 1][1] != p, j + 1 == len(got) or got[j + 1][1] != s, "end",
+                 places[p][1], places[p + 1][0] if p + 1 < len(places) else places[p][1])):
+            t = segments[s][stamp]
+            if edge and mine:
+                off.append((max(low - t, t - high, 0), t))
+            inside += edge and not mine
+    return sorted(off, reverse=True), inside, missing, extra
 
 
 def long(args, normalise):
@@ -188,31 +219,26 @@ def long(args, normalise):
     plan = json.load(open(HERE / "long_prompts.json", encoding="utf-8"))
     joined = args.work / "long.wav"
     places = join(files, plan["prompts"], plan["gap_seconds"], joined)
-    end = places[-1][1]
-    options = ["--beam", str(args.beam)]
-    whole = transcribe(args, [joined], *options, *(["--condition-on-previous"] if args.condition else []))[0]
-    pieces = transcribe(args, [files["asterisk", name] for name in plan["prompts"]], *options)
-    text = " ".join(texts["asterisk", name] for name in plan["prompts"])
+    seconds = places[-1][1]
+    column = {r["recording"]: r["greedy" if args.beam == 1 else "beam5"] for r in reference()}
+    pieces = [column[name] for name in plan["prompts"]]
+    options = ["--beam", str(args.beam)] + ["--condition-on-previous"] * args.condition
+    whole = transcribe(args, [joined], *options)[0]
+
     ours, theirs = Rate(normalise), Rate(normalise)
-    ours.add(text, whole["text"])
+    ours.add(" ".join(texts["asterisk", name] for name in plan["prompts"]), whole["text"])
     for name, piece in zip(plan["prompts"], pieces):
-        theirs.add(texts["asterisk", name], piece["text"])
-    print(f"{end:.0f} s of {len(places)} prompts: word error rate {ours}, piece by piece {theirs}")
-
-    want = normalise(" ".join(p["text"] for p in pieces)).split()
-    missing, extra = lost(want, normalise(whole["text"]).split(), len(want) / end)
-    print(f"at most {missing:.1f} s of words lost, {extra:.1f} s repeated")
-
+        theirs.add(texts["asterisk", name], piece)
+    print(f"{seconds:.0f} s of {len(places)} prompts: word error rate {ours}; each alone, by CTranslate2, {theirs}")
+    off, inside, missing, extra = from_joints(whole["segments"], pieces, places, normalise)
+    per_word = seconds / theirs.n_words
+    print(f"at most {missing * per_word:.1f} s of words lost and {extra * per_word:.1f} s too many in a row")
     stamps = [t for s in whole["segments"] for t in (s["start"], s["end"])]
-    falls = [t for s, t in zip(stamps, stamps[1:]) if t < s]
-    # From one segment to the next the speaker has come to a joint.
-    edges = [t for s in whole["segments"] for t in (s["start"], s["end"])]
-    joints = [t for place in places for t in place] + plan.get("pauses", [])
-    off = sorted(((min(abs(t - j) for j in joints), t) for t in edges), reverse=True)
-    print(f"{len(whole['segments'])} segments; {len(falls)} timestamps fall; farthest from a joint: "
-          + ", ".join(f"{d:.2f} s at {t:.2f}" for d, t in off[:5]))
-    return (ours.percent() <= theirs.percent() + 1 and missing <= 2 and extra <= 2 and not falls
-            and off[0][0] <= 0.5)
+    falls = sum(b < a for a, b in zip(stamps, stamps[1:]))
+    print(f"{len(whole['segments'])} segments, {falls} timestamps fall; {len(off)} at a joint, {inside} inside a prompt; "
+          "farthest from its joint: " + ", ".join(f"{d:.2f} s at {t:.2f}" for d, t in off[:5]))
+    return (ours.percent() <= theirs.percent() + 1 and missing * per_word <= 2 and extra * per_word <= 2
+            and not falls and len(off) > len(places) and off[0][0] <= 0.5)
 
 
 def main():
@@ -222,11 +248,12 @@ def main():
     parser.add_argument("--model", default="whisper-base")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--beam", type=int, default=1)
+    parser.add_argument("--beam", type=int, help="default: 1 for short, and for long the command's own 5")
     parser.add_argument("--sample", type=int, default=0, help="about so many of the prompts")
     parser.add_argument("--fallback", action="store_true", help="short: the command's own way, not the reference's")
     parser.add_argument("--condition", action="store_true", help="long: --condition-on-previous")
     args = parser.parse_args()
+    args.beam = args.beam or (1 if args.what == "short" else 5)
     from whisper_normalizer.english import EnglishTextNormalizer
     good = (short if args.what == "short" else long)(args, EnglishTextNormalizer())
     print("as it should be" if good else "NOT as it should be")
