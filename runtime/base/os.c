@@ -107,21 +107,28 @@ hn_status hn__newfile_write(hn__newfile *f, const void *data, size_t n)
     return HN_OK;
 }
 
-static hn_status sync_parent(const char *path)
+// The folder that a path stands in, for syncing after a rename; -1 where it cannot be opened. It
+// is asked for before the rename, so that what fails leaves everything as it was.
+static hn_status open_parent(const char *path, int *fd)
 {
     const char *slash = strrchr(path, '/');
     const size_t n = slash ? (size_t)(slash - path) + 1 : 1;
     char *dir = hn__calloc(n + 1, 1);
+    *fd = -1;
     if (!dir)
         return hn__nomem(n);
     memcpy(dir, slash ? path : ".", n);
-    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     hn__free(dir);
-    if (fd >= 0) {
-        fsync(fd); // a file system that cannot sync a folder keeps the file all the same
-        close(fd);
-    }
     return HN_OK;
+}
+
+static void sync_parent(int fd)
+{
+    if (fd < 0)
+        return;
+    fsync(fd); // a file system that cannot sync a folder keeps the file all the same
+    close(fd);
 }
 
 hn_status hn__newfile_commit(hn__newfile *f)
@@ -132,13 +139,16 @@ hn_status hn__newfile_commit(hn__newfile *f)
     if (fclose(f->f) && s == HN_OK)
         s = hn_fail(HN_ERR_IO, "cannot write '%s': %s", f->path, strerror(errno));
     f->f = NULL;
+    int parent = -1;
+    if (s == HN_OK)
+        s = open_parent(f->path, &parent);
     if (s == HN_OK && rename(f->tmp, f->path))
         s = hn_fail(HN_ERR_IO, "cannot replace '%s': %s", f->path, strerror(errno));
     if (s == HN_OK) {
         hn__free(f->tmp);
         f->tmp = NULL;
-        s = sync_parent(f->path);
     }
+    sync_parent(parent);
     hn__newfile_abort(f);
     return s;
 }
@@ -176,9 +186,13 @@ hn_status hn__mkdirs(const char *path)
 
 hn_status hn__rename(const char *from, const char *to)
 {
-    if (rename(from, to))
-        return hn_fail(HN_ERR_IO, "cannot rename '%s' to '%s': %s", from, to, strerror(errno));
-    return sync_parent(to);
+    int parent;
+    HN_TRY(open_parent(to, &parent));
+    const hn_status s = rename(from, to) ? hn_fail(HN_ERR_IO, "cannot rename '%s' to '%s': %s",
+                                                   from, to, strerror(errno))
+                                         : HN_OK;
+    sync_parent(parent);
+    return s;
 }
 
 hn_status hn__remove_all(const char *path)

@@ -173,16 +173,19 @@ static void put_special(const job *j, const char *key, int64_t id)
 static void put_specials(const job *j)
 {
     const int64_t unknown = j->t->by_char ? j->t->unknown : special(j, "", 0, "unk_token");
-    put_special(j, KEY("bos_token_id"), special(j, "bos_token_id", 0, "bos_token"));
+    const json_t *add = json_object_get(j->p->tokenizer_config, "add_bos_token");
+    const int32_t *before;
+    const bool begins = hn_tokenizer_start(j->t, &before) > 0;
+    int64_t start = special(j, "bos_token_id", 0, "bos_token");
+    if (start < 0 && begins)
+        start = before[0];
+    put_special(j, KEY("bos_token_id"), start);
     put_special(j, KEY("eos_token_id"), special(j, "eos_token_id", 0, "eos_token"));
     put_special(j, KEY("eot_token_id"), special(j, "eos_token_id", 1, NULL));
     put_special(j, KEY("padding_token_id"), special(j, "pad_token_id", 0, "pad_token"));
     put_special(j, KEY("unknown_token_id"), unknown);
-    const json_t *add = json_object_get(j->p->tokenizer_config, "add_bos_token");
-    const int32_t *start;
-    const bool before = hn_tokenizer_start(j->t, &start) > 0;
     hn__gguf_put_bool(j->w, KEY("add_bos_token"),
-                      json_is_boolean(add) ? json_is_true(add) : before);
+                      start >= 0 && (json_is_boolean(add) ? json_is_true(add) : begins));
     if (j->t->n_after)
         hn__gguf_put_bool(j->w, KEY("add_eos_token"), true);
     if (j->p->chat_template)

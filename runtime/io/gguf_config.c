@@ -110,7 +110,8 @@ static hn_status check_keys(config *c)
     if (hn__gguf_has(c->g, "split.count"))
         HN_TRY(hn__gguf_get_int(c->g, "split.count", 0, 1 << 20, &pieces));
     return pieces > 1 ? hn_fail(HN_ERR_UNSUPPORTED,
-                                "file '%s': one of %" PRId64 " pieces of a model; join them first",
+                                "file '%s': key split.count: one of %" PRId64
+                                " pieces of a model; join them first",
                                 c->g->name, pieces)
                       : HN_OK;
 }
@@ -217,7 +218,7 @@ static hn_status put_heads(config *c, hn__gguf_model *m, int64_t *head)
     if (has(c, "attention.value_length"))
         HN_TRY(get_int(c, "attention.value_length", &value));
     if (*head != value)
-        return refuse(c, "attention.key_length", "is not the value length: not implemented");
+        return refuse(c, "attention.value_length", "is not the key length: not implemented");
     return HN_OK;
 }
 
