@@ -86,7 +86,7 @@ static void whole_logits(hn_lm *m, const hn_ids *ids, int64_t at, float *out)
 
 static void check_cache(hn_lm *m, const hn_ids *ids)
 {
-    const int64_t v = hn_lm_get_config(m)->vocab, lengths[] = { 1, 2, 5, 63, 64, 65, 66, 90, 96 };
+    const int64_t v = hn_lm_get_config(m)->vocab, lengths[] = { 1, 2, 5, 16, 17, 63, 64, 65, 66, 90, 96 };
     float *want = malloc((size_t)v * 4), *got = malloc((size_t)v * 4);
     for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
         whole_logits(m, ids, lengths[k] - 1, want);

@@ -190,12 +190,49 @@ static void check_context(void **state)
     CHECK(info.type.dim[1] == 256, "a cache of %d positions", (int)info.type.dim[1]);
 }
 
+static bool count_down(void *user, const void *bytes, size_t n)
+{
+    int *left = user;
+    (void)bytes;
+    (void)n;
+    return --*left > 0;
+}
+
+// A conversation goes on where it was: what the caches hold is not run again, also when they had
+// to grow for what may come, and the tokens are the same.
+static void check_growth(void **state)
+{
+    (void)state;
+    hn_ids ids = { 0 }, want = { 0 };
+    hn_generated done;
+    hn_sample_params p = { .n_tokens = 2, .ignore_end = true };
+    int left = 3;
+    need_model();
+    const json_t *o = json_object_get(prompts, "plain");
+    read_ids(o, "ids", &ids);
+    read_ids(o, "greedy48_f64", &want);
+    const int64_t from = ids.n;
+    CHECK_OK(hn_lm_continue(model, &ids, &p, NULL, NULL, &done));
+    p.n_tokens = 600;
+    CHECK_OK(hn_lm_continue(model, &ids, &p, count_down, &left, &done));
+    CHECK(done.prompt_tokens == 1, "%d tokens were run again", (int)done.prompt_tokens);
+    CHECK(ids.n == from + 5, "%d tokens", (int)(ids.n - from));
+    for (int64_t i = 0; i < 5; i++)
+        CHECK(ids.id[from + i] == want.id[i], "token %d is %d, want %d", (int)i, ids.id[from + i],
+              want.id[i]);
+    const int64_t at = hn_weights_find(hn_lm_get_weights(model), "cache.v.29");
+    const hn_weight_info info = hn_weights_info(hn_lm_get_weights(model), at);
+    CHECK(info.type.dim[1] == 768, "a cache of %d positions", (int)info.type.dim[1]);
+    hn_ids_free(&ids);
+    hn_ids_free(&want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_logits), cmocka_unit_test(check_likelihoods),
         cmocka_unit_test(check_greedy), cmocka_unit_test(check_text),
-        cmocka_unit_test(check_context),
+        cmocka_unit_test(check_context), cmocka_unit_test(check_growth),
     };
     const hn_device_params p = test_device_params();
     dev = test_device_open(&p);

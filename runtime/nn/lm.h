@@ -29,7 +29,8 @@ hn_val hn__lm_embedding(hn_graph *g, const hn_lm_config *c);
 hn_val hn__lm_look_up(hn_graph *g, hn_val table, hn_val ids);
 
 enum {
-    HN__LM_CHUNK = 64,   // positions of a prefill
+    HN__LM_STEPPERS = 3,
+    HN__LM_CHUNK = 64,   // positions that the largest stepper takes
     HN__LM_CACHE = 256,  // caches hold a multiple of this, or the context
     HN__LM_MAX_ENDS = 8,
 };
@@ -50,7 +51,7 @@ struct hn_lm {
     bool adds_start;    // `start` stands before prompts too
     int32_t ends[HN__LM_MAX_ENDS];
     int n_ends;
-    hn__lm_stepper chunk, one; // made when first needed
+    hn__lm_stepper steppers[HN__LM_STEPPERS]; // made when first needed
     int64_t cache;             // positions that the caches hold
     hn_ids fed;                // the tokens that are in them
     hn_plan *score;

@@ -1,5 +1,5 @@
-// Continuing a text: a plan for chunks of the prompt, one for single tokens, both over the same
-// caches of keys and values; sampling on the host.
+// Continuing a text: plans for large and small chunks of the prompt and one for single tokens, all
+// over the same caches of keys and values; sampling on the host.
 #include "nn/lm.h"
 
 #include "base/os.h"
@@ -34,24 +34,66 @@ static hn_status make_stepper(hn_lm *m, hn__lm_stepper *s, int64_t t)
     return st;
 }
 
-// Makes the caches hold n positions. Larger ones are new and empty, and have new plans.
+static const char *cache_name(int64_t i, char name[64])
+{
+    snprintf(name, 64, "cache.%c.%" PRId64, i % 2 ? 'v' : 'k', i / 2);
+    return name;
+}
+
+static void drop_caches(hn_lm *m)
+{
+    char name[64];
+    for (int64_t i = 0; i < 2 * m->config.layers; i++)
+        hn_weights_remove(m->weights, cache_name(i, name));
+}
+
+// A cache of want positions in place of the one of this name, with what it held.
+static hn_status grow_cache(hn_lm *m, const char *name, int64_t want)
+{
+    const int64_t at = hn_weights_find(m->weights, name);
+    hn_type t;
+
+    if (at < 0)
+        return HN_OK; // no plan has made it yet
+    t = hn_weights_info(m->weights, at).type;
+    const int64_t had = hn_type_bytes(&t);
+    t.dim[1] = want;
+    void *data = hn__calloc((size_t)hn_type_bytes(&t), 1);
+    if (!data)
+        return hn__nomem((size_t)hn_type_bytes(&t));
+    hn_status s = hn_weights_read(m->weights, name, data, had);
+    hn_weights_remove(m->weights, name);
+    if (s == HN_OK)
+        s = hn_weights_put(m->weights, name, t, false);
+    if (s == HN_OK)
+        s = hn_weights_write(m->weights, name, data, hn_type_bytes(&t));
+    hn__free(data);
+    return s;
+}
+
+// Makes the caches hold n positions. Larger ones have new plans.
 static hn_status grow_caches(hn_lm *m, int64_t n)
 {
-    const int64_t most = m->config.context;
+    const int64_t most = m->config.context, had = m->fed.n;
     int64_t want = (n + HN__LM_CACHE - 1) / HN__LM_CACHE * HN__LM_CACHE;
     char name[64];
 
     if (n <= m->cache)
         return HN_OK;
     want = want < 2 * m->cache ? 2 * m->cache : want; // a conversation grows many times
-    hn_plan_destroy(&m->chunk.plan);
-    hn_plan_destroy(&m->one.plan);
+    want = want < most ? want : most;
+    for (int i = 0; i < HN__LM_STEPPERS; i++)
+        hn_plan_destroy(&m->steppers[i].plan);
+    m->cache = m->fed.n = 0; // should it fail on the way, the caches differ in size
     for (int64_t i = 0; i < 2 * m->config.layers; i++) {
-        snprintf(name, sizeof name, "cache.%c.%" PRId64, i % 2 ? 'v' : 'k', i / 2);
-        hn_weights_remove(m->weights, name);
+        const hn_status s = grow_cache(m, cache_name(i, name), want);
+        if (s) {
+            drop_caches(m);
+            return s;
+        }
     }
-    m->cache = want < most ? want : most;
-    m->fed.n = 0;
+    m->cache = want;
+    m->fed.n = had;
     return HN_OK;
 }
 
@@ -81,16 +123,25 @@ static hn_status run_step(hn_lm *m, hn__lm_stepper *s, const int32_t *ids, int64
                : HN_OK;
 }
 
+// The stepper for what is left of n tokens. A chunk that is not full costs as much as a full one,
+// so the large one is for what it can nearly fill.
+static hn__lm_stepper *pick(hn_lm *m, int64_t n, int64_t *size)
+{
+    static const int64_t sizes[HN__LM_STEPPERS] = { HN__LM_CHUNK, HN__LM_CHUNK / 4, 1 };
+    const int i = n > HN__LM_CHUNK / 4 * 3 ? 0 : n > 1 ? 1 : 2;
+    *size = sizes[i] < m->config.context ? sizes[i] : m->config.context;
+    return &m->steppers[i];
+}
+
 // Runs n tokens from position `at`; logits after the last.
 static hn_status run(hn_lm *m, const int32_t *ids, int64_t n, int64_t at, float *logits)
 {
-    const int64_t chunk = m->config.context < HN__LM_CHUNK ? m->config.context : HN__LM_CHUNK;
-
     while (n > 0) {
-        const bool one = n == 1;
-        const int64_t part = one ? 1 : n < chunk ? n : chunk;
-        HN_TRY(make_stepper(m, one ? &m->one : &m->chunk, one ? 1 : chunk));
-        HN_TRY(run_step(m, one ? &m->one : &m->chunk, ids, part, at, part == n ? logits : NULL));
+        int64_t size;
+        hn__lm_stepper *s = pick(m, n, &size);
+        const int64_t part = n < size ? n : size;
+        HN_TRY(make_stepper(m, s, size));
+        HN_TRY(run_step(m, s, ids, part, at, part == n ? logits : NULL));
         ids += part;
         at += part;
         n -= part;

@@ -261,8 +261,8 @@ void hn_lm_close(hn_lm **m)
 {
     if (!*m)
         return;
-    hn_plan_destroy(&(*m)->chunk.plan);
-    hn_plan_destroy(&(*m)->one.plan);
+    for (int i = 0; i < HN__LM_STEPPERS; i++)
+        hn_plan_destroy(&(*m)->steppers[i].plan);
     hn_plan_destroy(&(*m)->score);
     hn_weights_destroy(&(*m)->weights);
     hn_tokenizer_destroy(&(*m)->tok);
