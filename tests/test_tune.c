@@ -141,6 +141,29 @@ static void *bits_of(hn_weights *w, const char *name, int64_t *n)
 
 // ---- adapters ------------------------------------------------------------------------------
 
+// The adapters by themselves, by PEFT's names.
+static void check_adapter_files(const char *dir, hn_lm_family family)
+{
+    char *folder = hn__path_join(dir, "adapter");
+    char *config = hn__path_join(folder, "adapter_config.json");
+    char *file = hn__path_join(folder, "adapter_model.safetensors");
+    hn_tensors *files;
+    const hn_tensor *t;
+    CHECK(hn__exists(config), "no adapter_config.json");
+    CHECK_OK(hn_tensors_open(file, &files));
+    CHECK_OK(hn_tensors_get(files,
+                            family == HN_LM_LLAMA
+                                ? "base_model.model.model.layers.1.mlp.down_proj.lora_A.weight"
+                                : "base_model.model.transformer.h.1.attn.c_attn.lora_A.weight",
+                            &t));
+    CHECK(t->rank == 2 && t->dim[0] == 4 && t->dim[1] == (family == HN_LM_LLAMA ? 64 : 32),
+          "A is [%d, %d]", (int)t->dim[0], (int)t->dim[1]);
+    hn_tensors_destroy(&files);
+    hn__free(folder);
+    hn__free(config);
+    hn__free(file);
+}
+
 // An adapter adds nothing at first; trained, its loss falls, and the checkpoint, where it is
 // merged into the weights, has the loss that training had.
 static void check_merged(hn_lm_family family, int batch, const char *name)
@@ -169,6 +192,7 @@ static void check_merged(hn_lm_family family, int batch, const char *name)
           (double)trained);
     CHECK(fabsf(after - trained) <= 1e-4f * trained, "%s: %g in training, %g merged", name,
           (double)trained, (double)after);
+    check_adapter_files(dir, family);
     hn_trainer_destroy(&t);
     hn__free(base);
     hn__free(dir);

@@ -84,9 +84,6 @@ hn_status hn__merged_weight(const hn_trainer *t, const hn_weight_info *info, flo
 
 // ---- files ---------------------------------------------------------------------------------
 
-// PEFT's names: the model's behind "base_model.model.".
-static const char prefix[] = "base_model.model.";
-
 static hn_status write_factors(const hn_trainer *t, hn_tensor *list, char (*names)[288],
                                const char *path)
 {
@@ -101,7 +98,8 @@ static hn_status write_factors(const hn_trainer *t, hn_tensor *list, char (*name
         if (hn__part_of(info.name) != HN__PART_ADAPTER)
             continue;
         s = read_f32(w, info.name, &info.type, &x);
-        snprintf(names[n], sizeof names[n], "%s%s", prefix, info.name);
+        snprintf(names[n], sizeof names[n], "base_model.model.%s%s", t->task->peft_prefix,
+                 info.name);
         list[n] = (hn_tensor){ .name = names[n],
                                .dtype = HN_F32,
                                .rank = 2,

@@ -111,7 +111,11 @@ static void destroy(hn__task *task)
 }
 
 static const hn__task_fns lm_fns = {
-    .build = build, .begin = begin, .feed = feed, .settings = settings, .save_config = save_config,
+    .build = build,
+    .begin = begin,
+    .feed = feed,
+    .settings = settings,
+    .save_config = save_config,
     .destroy = destroy,
 };
 
@@ -160,7 +164,8 @@ static hn_status make(const hn_train_params *p, const int32_t tokens[], int64_t 
     *k = (lm_task){ .task = { .fn = &lm_fns,
                               .data_hash = hn__hash(tokens, (size_t)n * sizeof *tokens, 0),
                               .in_out = p->model.family == HN_LM_GPT2 && !p->model.rows_out,
-                              .peft_task = "CAUSAL_LM" },
+                              .peft_task = "CAUSAL_LM",
+                              .peft_prefix = p->model.family == HN_LM_GPT2 ? "transformer." : "" },
                     .p = *p,
                     .tokens = tokens,
                     .n_tokens = n };

@@ -22,6 +22,7 @@ typedef struct hn__task {
     uint64_t data_hash;    // of what it is trained on: a run goes on over the same only
     bool in_out;           // matrices are [in, out], as GPT-2's; otherwise [out, in]
     const char *peft_task; // what PEFT calls the kind of model
+    const char *peft_prefix; // of weights' names in the model class that PEFT wraps
 } hn__task;
 
 typedef struct hn__task_fns {

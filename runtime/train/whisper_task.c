@@ -375,10 +375,12 @@ static hn_status make(hn_device *d, const hn_train_params *p, const hn_clips *cl
     whisper_task *k = hn__calloc(1, sizeof *k);
     if (!k)
         return hn__nomem(sizeof *k);
-    *k = (whisper_task){ .task = { .fn = &whisper_fns, .peft_task = "SEQ_2_SEQ_LM" },
-                         .p = *p,
-                         .clips = *clips,
-                         .epoch = -1 };
+    *k = (whisper_task){
+        .task = { .fn = &whisper_fns, .peft_task = "SEQ_2_SEQ_LM", .peft_prefix = "" },
+        .p = *p,
+        .clips = *clips,
+        .epoch = -1
+    };
     const hn_status s = fill(k, from, d);
     if (s) {
         destroy(&k->task);
