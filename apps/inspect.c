@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hornito/chat.h"
 #include "io/bpe.h"
 #include "io/checkpoint.h"
 #include "io/pretrained.h"
@@ -307,6 +308,19 @@ static const char *tokenizer_kind(const report *r)
     return r->tok->by_char ? "SentencePiece BPE" : "byte-level BPE";
 }
 
+// The name of the format that the template writes; NULL where it is not known.
+static const char *chat_format(const report *r)
+{
+    hn_chat *c = NULL;
+    const char *name = NULL;
+    if (r->model->chat_template && hn_chat_create(NULL, r->model->chat_template, &c) == HN_OK)
+        for (int i = 0; hn_chat_format_name(i) && !name; i++)
+            if (!strcmp(hn_chat_format_name(i), hn_chat_format(c)))
+                name = hn_chat_format_name(i); // it outlives the conversation
+    hn_chat_destroy(&c);
+    return name;
+}
+
 static void print_model(const report *r)
 {
     const hn_pretrained *p = r->model;
@@ -326,7 +340,10 @@ static void print_model(const report *r)
         puts("");
     } else
         puts("tokenizer      none that can be read");
-    printf("chat template  %s\n", p->chat_template ? "yes" : "none");
+    const char *format = chat_format(r);
+    printf("chat template  %s\n", !p->chat_template ? "none"
+                                  : format           ? format
+                                                     : "not known; --template picks one");
     printf("licence        %s\n", p->license ? p->license : "not said in the files");
 }
 
@@ -437,6 +454,7 @@ static int print_json(const report *r)
     app_json_set(o, "config", p ? json_incref(p->config) : json_null());
     app_json_set(o, "tokenizer", tokenizer_json(r));
     app_json_set(o, "chat_template", text_or_null(p ? p->chat_template : NULL));
+    app_json_set(o, "chat_format", text_or_null(p ? chat_format(r) : NULL));
     app_json_set(o, "license", text_or_null(p ? p->license : NULL));
     app_json_set(o, "metadata", p && p->gguf ? metadata_json(p->gguf) : json_null());
     app_json_set(o, "parameters", p ? app_json_int(parameters(p)) : json_null());

@@ -152,6 +152,15 @@ d = json.load(open("out"))
 assert d["parameters"] == 6496 and len(d["tensors"]) == 11, d["parameters"]
 assert d["tensors"][0] == {"name": "token_embd.weight", "type": "F32", "shape": [8, 32], "bytes": 1024}
 assert d["config"]["num_key_value_heads"] == 2 and d["format"] == "gguf 3"' || failed "inspect --json"
+    expect 2 "what to read and where to write" convert one
+    expect 2 "did you mean q4_0?" convert --type q4-0 a b
+    expect 1 "nowhere" convert nowhere folder
+    expect 1 "for q8_0 name a file that ends in .gguf" convert --type q8_0 "$data/fuzz/corpus/gguf/llama" folder
+    expect 0 "weights q4_1" convert --type q4_1 "$data/fuzz/corpus/gguf/llama" out.gguf
+    expect 0 "Q4_1" inspect out.gguf
+    expect 1 "'out.gguf' is there already" convert "$data/fuzz/corpus/gguf/llama" out.gguf
+    expect 1 "architecture 'phi3'" convert "$data/fuzz/corpus/gguf/phi3" folder
+    [ ! -e folder ] || failed "convert: a folder was left behind"
 }
 
 # A conversation line by line; the answers alone are printed, and the second knows the first.
