@@ -126,6 +126,7 @@ static hn_status transcribe_open(work *w, const char *file, hn_audio *audio)
         s = hn_fail(HN_ERR_NOMEM, "no memory for a path");
     if (s == HN_OK)
         s = transcript_begin(&w->t, w->format, path, w->is_one);
+    w->t.lines = w->has_bar && isatty(STDOUT_FILENO);
     hn__free(path);
     if (s == HN_OK)
         s = hn_transcribe(w->transcriber, read_samples, audio, &w->params, &r);
@@ -184,37 +185,51 @@ static hn_status open_all(work *w)
     return s;
 }
 
-// Two recordings whose transcripts would bear one name; NULL: none.
-static const char *same_name(const work *w, const char *const *files, int n)
+static int by_text(const void *a, const void *b)
 {
-    const char *twice = NULL;
-    for (int i = 0; i < n && w->o->out; i++) {
-        char *a = out_path(w, files[i]);
-        for (int j = 0; j < i && a && !twice; j++) {
-            char *b = out_path(w, files[j]);
-            twice = b && !strcmp(a, b) ? files[i] : NULL;
-            hn__free(b);
-        }
-        hn__free(a);
-    }
-    return twice;
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// Refuses two transcripts that would bear one name.
+static hn_status check_names(const work *w, const char *const *files, int n)
+{
+    char **path = hn__calloc((size_t)n, sizeof *path);
+    hn_status s = path ? HN_OK : hn_fail(HN_ERR_NOMEM, "no memory for %d paths", n);
+
+    for (int i = 0; s == HN_OK && i < n; i++)
+        if (!(path[i] = out_path(w, files[i])))
+            s = hn_fail(HN_ERR_NOMEM, "no memory for %d paths", n);
+    if (s == HN_OK)
+        qsort(path, (size_t)n, sizeof *path, by_text);
+    for (int i = 1; s == HN_OK && i < n; i++)
+        if (!strcmp(path[i - 1], path[i]))
+            s = hn_fail(HN_ERR_ARG,
+                        "two recordings would both become '%s'; transcribe them into "
+                        "folders of their own",
+                        path[i]);
+    for (int i = 0; path && i < n; i++)
+        hn__free(path[i]);
+    hn__free(path);
+    return s;
 }
 
 static int run(work *w, const char *const *files, int n)
 {
-    int failed = 0;
-    hn_status s = open_all(w);
-    int rc = app_fail(s);
+    hn_status s = w->o->out ? check_names(w, files, n) : HN_OK;
+    if (s == HN_OK)
+        s = open_all(w);
+    int rc = app_fail(s), i = 0;
 
     app_catch_interrupts();
-    for (int i = 0; s == HN_OK && i < n && !app_interrupted(); i++) {
+    for (; s == HN_OK && i < n && !app_interrupted(); i++) {
         const hn_status one = transcribe_file(w, files[i]);
-        failed += one != HN_OK;
         if (one)
             rc = app_fail(one);
         if (one == HN_ERR_DEVICE || one == HN_ERR_NOMEM || one == HN_ERR_ARG)
             break; // the next would fail in the same way
     }
+    if (rc == 0 && i < n)
+        rc = app_error("interrupted; %d of %d recordings are done", i, n);
     hn_transcriber_destroy(&w->transcriber);
     hn_whisper_close(&w->m);
     return app_close_device(&w->dev, rc);
@@ -278,11 +293,8 @@ static int read_options(const options *o, work *w, int n_files)
 static int transcribe(const options *o, const char *const *files, int n)
 {
     work w = { .o = o };
-    int rc = read_options(o, &w, n);
-    const char *twice = rc < 0 ? same_name(&w, files, n) : NULL;
+    const int rc = read_options(o, &w, n);
 
-    if (twice)
-        rc = app_usage("two transcripts in %s would have the name of that of '%s'", o->out, twice);
     return rc < 0 ? run(&w, files, n) : rc;
 }
 

@@ -124,7 +124,8 @@ void transcript_add(transcript *t, const hn_segment *s)
         return;
     switch (t->format) {
     case TRANSCRIPT_TXT:
-        put_words(t, t->n_segments ? s->text : words);
+        put_words(t, t->n_segments && !t->lines ? s->text : words);
+        put(t, "\n", t->lines);
         break;
     case TRANSCRIPT_JSON:
         add_json(t, s);
@@ -158,7 +159,7 @@ static void put_json(transcript *t, json_t *about)
 hn_status transcript_end(transcript *t, json_t *about)
 {
     if (t->format == TRANSCRIPT_TXT)
-        put(t, "\n", 1);
+        put(t, "\n", !t->lines || !t->n_segments);
     if (about)
         put_json(t, about);
     json_decref(about);

@@ -23,6 +23,7 @@ typedef struct transcript {
     hn__newfile file; // {0}: standard output
     hn_status status; // of writing so far
     int64_t n_segments;
+    bool lines; // text: a segment a line, as a progress line stands below
     bool is_one;      // the only recording: JSON is then indented
     json_t *segments; // of JSON
     char *text;       // of JSON: all of it

@@ -202,7 +202,7 @@ speech() {
     expect 2 "did you mean json?" $transcribe --format jsn x.wav
     expect 2 "--task sing: there are transcribe, translate" $transcribe --task sing x.wav
     expect 2 "--out FOLDER is needed" $transcribe --format srt x.wav y.wav
-    expect 2 "would have the name" $transcribe --out made a/x.wav b/x.flac
+    expect 1 "would both become 'made/x.txt'" $transcribe --out made a/x.wav y.wav b/x.flac
     expect 1 "a llama model, where a Whisper model is needed" \
         speech transcribe --model "$source/tests/fuzz/corpus/gguf/llama" --device cpu x.wav
     if [ ! -d "$models/whisper-base" ]; then
