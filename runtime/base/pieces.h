@@ -9,8 +9,8 @@
 #include "base/formats.h"
 
 // Only where the compiler has vector types; others go by the plain loops of quant.c, and so does a
-// build for sanitizers, which keeps those tested.
-#if defined(__GNUC__) && !defined(HN_NO_CLONES)
+// build for sanitizers, which keeps those tested. Without optimisation gcc 12 fails on such code.
+#if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(HN_NO_CLONES)
 #define HN__PIECES
 
 typedef float hn__lanes __attribute__((vector_size(64)));

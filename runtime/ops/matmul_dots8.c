@@ -12,7 +12,8 @@
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(HN_NO_CLONES)
 #include <immintrin.h>
 
-#define VNNI __attribute__((target("arch=x86-64-v4,avx512vnni,f16c")))
+#define VNNI                                                                                      \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define VNNI_INLINE VNNI static inline __attribute__((always_inline))
 
 typedef struct piece8 {
