@@ -72,6 +72,13 @@ usage() {
     n_failed=$(cat failed_in_loop)
     expect 1 "tools/get-models smollm2-135m" lm generate --model smollm2-135m --prompt x
     expect 1 "nowhere" lm generate --model nowhere --prompt x
+    mkdir no-weights && echo '{"model_type": "llama"}' >no-weights/config.json
+    expect 1 "holds no model" lm generate --model bin --prompt x
+    expect 1 "no weights" lm generate --model no-weights --prompt x
+    expect 1 "give f32 or i8" lm generate --model no-weights --prompt x --activations i4
+    expect 1 "cannot open 'none'" lm generate --model no-weights --prompt-file none
+    expect 2 "one of --prompt and --prompt-file" lm generate --model no-weights --prompt x --prompt-file x
+    expect 2 "--stride does not go" lm eval --model no-weights --second-half --stride 3 err
     hornito --help >/dev/full 2>err && failed "a full disk was not noticed"
 }
 
@@ -268,9 +275,44 @@ examples() {
     done <list
 }
 
+# What lm generate and lm eval print of SmolLM2, byte for byte, and what they refuse.
+text() {
+    if [ ! -d "$models/smollm2-135m" ]; then
+        echo "model smollm2-135m is not there: skipped; tools/get-models smollm2-135m fetches it"
+        exit 77
+    fi
+    export HORNITO_MODELS="$models"
+    python3 - "$source" <<'END'
+import json, sys
+p = json.load(open(sys.argv[1] + "/tests/data/reference/smollm2-135m/prompts.json"))["prompts"]["plain"]
+open("prompt", "w").write(p["text"])
+open("want", "w").write(p["greedy_text_f64"] + "\n")
+END
+    expect 0 "" lm generate --model smollm2-135m --device cpu --prompt-file prompt --tokens 48 --temperature 0
+    cmp -s out want || failed "another text than the reference's"
+    [ -s err ] && failed "lm generate says more than the text"
+    hornito lm generate --model smollm2-135m --device cpu --prompt-file - --tokens 3 --temperature 0 --stats \
+        <prompt >out 2>err
+    [ "$(head -c "$(($(wc -c <out) - 1))" out)" = "$(head -c "$(($(wc -c <out) - 1))" want)" ] ||
+        failed "another text from standard input"
+    grep -q 'made: 3 in' err || failed "--stats: no count of tokens"
+    expect 0 '"bits_per_byte"' lm eval --model smollm2-135m --device cpu --context 64 --json prompt
+    python3 -c 'import json, sys
+d = json.load(open("out"))
+assert d["tokens"] == 30 and 20 < d["perplexity"] < 35, d' || failed "lm eval --json"
+    expect 0 "perplexity" lm eval --model smollm2-135m --device cpu --context 16 --second-half --activations i8 prompt
+    expect 1 "context of 8192" lm generate --model smollm2-135m --device cpu --prompt x --tokens 8192
+    expect 1 "takes 1 to 8192" lm eval --model smollm2-135m --device cpu --context 8193 prompt
+    expect 1 "no window of 512" lm eval --model smollm2-135m --device cpu --context 512 --second-half prompt
+    expect 1 "a llama model, where a Whisper model is needed" speech transcribe --model smollm2-135m --device cpu \
+        "$source/tests/data/reference/librivox_0870.wav"
+    [ -d "$models/whisper-base" ] || return 0
+    expect 1 "this is a speech model" lm eval --model whisper-base --device cpu prompt
+}
+
 case $part in
-all) usage; tune; json; files; speech; check; bench; chat; examples ;;
-usage | tune | json | files | speech | check | bench | chat | examples) $part ;;
+all) usage; tune; json; files; speech; check; bench; chat; examples; text ;;
+usage | tune | json | files | speech | check | bench | chat | examples | text) $part ;;
 *) echo "test_apps.sh: no part '$part'"; exit 2 ;;
 esac
 [ $n_failed = 0 ] && echo "passed" && exit 0
