@@ -152,6 +152,9 @@ static hn_status fill(tensor *t, const hn_init *init, uint64_t seed)
     const int64_t n = hn__numel(&t->type);
     if (init->kind == HN_INIT_ZERO)
         return HN_OK; // as buffers are
+    if (hn__is_quantised(t->type.dtype) && !hn__can_quantise(t->type.dtype))
+        return hn_fail(HN_ERR_UNSUPPORTED, "weight '%s': nothing is rounded to %s; init it to zero "
+                       "and write its blocks", t->name, hn_dtype_name(t->type.dtype));
     float *x = hn__calloc((size_t)n, sizeof *x);
     void *raw = hn__calloc((size_t)hn_type_bytes(&t->type), 1);
     hn_status s = x && raw ? HN_OK : hn__nomem((size_t)n * sizeof *x);
