@@ -213,13 +213,17 @@ int app_lm_chat(int argc, const char **argv)
     int tokens = 1000, top_k = 0;
     double temperature = 0.7, top_p = 0.95;
     long long seed = 1;
+    char formats[256] = "the chat format, otherwise that of the model's template:";
+    for (int i = 0; hn_chat_format_name(i); i++) {
+        const size_t at = strlen(formats);
+        snprintf(formats + at, sizeof formats - at, "%s %s", i ? "," : "", hn_chat_format_name(i));
+    }
     const struct poptOption table[] = {
         APP_MODEL_OPTION(o.model),
         { "system", 's', POPT_ARG_STRING, &o.system, 0,
           "the system message (otherwise the template's own, where it has one)", "TEXT" },
         { "template", 0, POPT_ARG_STRING, &o.format, 0,
-          "the chat format (otherwise by the model's template): chatml, llama3, llama3.1, llama2, "
-          "mistral, mistral-v1, mistral-v3, mistral-nemo, zephyr", "NAME" },
+          formats, "NAME" },
         { "tokens", 'n', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &tokens, 0,
           "at most in an answer", "N" },
         { "temperature", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &temperature, 0,

@@ -19,7 +19,7 @@ typedef enum hn_chat_role { HN_CHAT_SYSTEM, HN_CHAT_USER, HN_CHAT_ASSISTANT } hn
 typedef struct hn_chat hn_chat;
 
 // The names of the formats; NULL where i is no index: "chatml", "llama3.1", "llama3", "llama2",
-// "mistral", "mistral-v1", "mistral-v3", "mistral-nemo", "zephyr".
+// "mistral-v1", "mistral", "mistral-v3", "mistral-nemo", "zephyr".
 HN_API const char *hn_chat_format_name(int i);
 
 // A conversation in a format by name, or (NULL) the one that jinja, a template's text, writes. Of
