@@ -122,9 +122,9 @@ static const struct {
 } rest[] = {
     { MARK, 1, -9 }, { "a", 1, -9 },      { "b", 1, -9 },   { "c", 1, -9 },
     { "ab", 1, -2 }, { "bc", 1, -1 },     { "abc", 1, -3 }, { MARK "a", 1, -4 },
-    { "b" MARK, 4, 0 }, { "<|x|>", 3, 0 },
+    { "c" MARK, 1, -8 }, { "b" MARK, 4, 0 }, { "<|x|>", 3, 0 },
 };
-enum { SPACE = REST, A, B, C, AB, BC, ABC, SPACE_A, ADDED, CONTROL, N_TOKENS };
+enum { SPACE = REST, A, B, C, AB, BC, ABC, SPACE_A, JOIN, ADDED, CONTROL, N_TOKENS };
 
 // `skip` leaves a key out; `also` is called before the end.
 static void llama(blob *b, const char *skip)
@@ -166,6 +166,7 @@ static void check_llama(void **state)
     EXPECT(t, "abc", 0, SPACE, ABC);
     EXPECT(t, "abab", 0, SPACE, AB, AB);
     EXPECT(t, "aabc", 0, SPACE_A, ABC);
+    EXPECT(t, "c ba", 0, SPACE, JOIN, B, A); // a token may end in a space
     EXPECT(t, "\n", 0, SPACE, BYTE + '\n');
     EXPECT(t, "ab", HN_ENCODE_START, 1, SPACE, AB); // add_bos_token is not there: yes
     EXPECT(t, "<s>", 0, SPACE, BYTE + '<', BYTE + 's', BYTE + '>');

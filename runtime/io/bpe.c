@@ -285,6 +285,33 @@ hn_status hn__bpe_set_around(hn_tokenizer *t, const int32_t *before, int32_t n_b
     return HN_OK;
 }
 
+// Whether the name has U+2581 after another character.
+static bool joins_words(const hn__bytes *name)
+{
+    bool other = false;
+    for (uint32_t i = 0; i < name->n;) {
+        const bool space = name->n - i >= 3 && !memcmp(name->p + i, "\xe2\x96\x81", 3);
+        if (space && other)
+            return true;
+        other = !space;
+        i += space ? 3 : 1;
+    }
+    return false;
+}
+
+hn_status hn__bpe_split_words(hn_tokenizer *t)
+{
+    const int32_t space = hn__index_find(&t->by_name, t->token, "\xe2\x96\x81", 3);
+    // Unknown characters would be one across the places where text is split.
+    if (t->split.n || t->ignore_merges || space < 0)
+        return HN_OK;
+    for (uint32_t i = 0; i < t->n_merge_slots; i++)
+        if (t->merge[i].left >= 0 && joins_words(&t->token[t->merge[i].made]))
+            return HN_OK;
+    return hn__pretoken_add(&t->split, "\xe2\x96\x81+[^\xe2\x96\x81]*|[^\xe2\x96\x81]+", false,
+                            false);
+}
+
 // ---- one pre-token ---------------------------------------------------------------------------
 
 void hn_ids_free(hn_ids *ids)

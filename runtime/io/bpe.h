@@ -116,6 +116,10 @@ void hn__bpe_say_missing(const hn_tokenizer *t, const char *where);
 // The next merge; of two of the same pair the last one counts.
 hn_status hn__bpe_add_merges(hn_tokenizer *t, const int32_t (*rule)[2], const int32_t *made,
                              int32_t n);
+// by_char: call after the merges and the steps. Where no merge makes a token with a space after
+// something else, text is split before such spaces: the same tokens, from pieces that are short
+// and can be remembered.
+hn_status hn__bpe_split_words(hn_tokenizer *t);
 // Keeps how text is prepared (borrowed; each may be NULL). Errors: NOMEM.
 hn_status hn__bpe_set_words(hn_tokenizer *t, const json_t *normalizer, const json_t *pre);
 // GPT-2's way: no normalizer, its pattern, no space put before.

@@ -495,6 +495,7 @@ static hn_status build_llama(load *l)
     HN_TRY(set_added(l));
     HN_TRY(hn__bpe_index(l->t));
     HN_TRY(end_merges(l));
+    HN_TRY(hn__bpe_split_words(l->t));
     HN_TRY(get_token(l, KEY("unknown_token_id"), 0, &l->t->unknown));
     return set_around(l, true);
 }

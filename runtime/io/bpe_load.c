@@ -353,6 +353,8 @@ static hn_status build(load *l, const json_t *root)
     HN_TRY(set_added(l, added));
     HN_TRY(end_model(l));
     HN_TRY(set_unknown(l, model, fallback));
+    if (l->t->by_char)
+        HN_TRY(hn__bpe_split_words(l->t));
     hn__bpe_say_missing(l->t, l->where);
     while (l->t->n_token > 1 && !l->t->token[l->t->n_token - 1].p)
         l->t->n_token--;
