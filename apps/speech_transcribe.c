@@ -148,6 +148,23 @@ static hn_status transcribe_open(work *w, const char *file, hn_audio *audio)
     return s;
 }
 
+// Of several on standard output each has its line, so that the n-th is the n-th's.
+static void put_failure(const work *w, const char *file)
+{
+    if (w->format == TRANSCRIPT_TXT) {
+        (void)!putchar('\n');
+        return;
+    }
+    json_t *o = app_json_object();
+    app_json_set(o, "file", app_json_text(file));
+    app_json_set(o, "error", app_json_text(hn_error_text()));
+    char *text = json_dumps(o, JSON_COMPACT);
+    if (text)
+        (void)!puts(text);
+    free(text); // jansson's, so not hn__free's
+    json_decref(o);
+}
+
 static hn_status transcribe_file(work *w, const char *file)
 {
     hn_audio *audio;
@@ -160,9 +177,8 @@ static hn_status transcribe_file(work *w, const char *file)
             progress_end(&w->bar);
     }
     hn_audio_close(&audio);
-    // Of several on standard output each has its line, so that the n-th is the n-th's.
-    if (s && !w->is_one && w->format == TRANSCRIPT_TXT)
-        (void)!putchar('\n');
+    if (s && !w->is_one)
+        put_failure(w, file);
     return s;
 }
 

@@ -240,6 +240,10 @@ assert 0 < d["log_mel"]["streaming_differs"] < 0.1, d' || failed "speech transcr
     # Several: the n-th line is the n-th's, and one that fails does not stop the others.
     expect 1 "file 'empty.wav': empty" $transcribe --beam 1 silent.wav empty.wav "$reference"
     [ "$(sed -n 3p out | cut -c1-20)" = "And Mr. John Dashwoo" ] || failed "the third is not third"
+    expect 1 '"error"' $transcribe --beam 1 --format json silent.wav empty.wav
+    python3 -c 'import json
+a, b = map(json.loads, open("out"))
+assert a["text"] == "" and a["silent_windows"] == 2 and b["error"].endswith("empty")' || failed "JSON lines"
     expect 1 "file 'empty.wav': empty" $transcribe --beam 1 --out made empty.wav "$reference"
     grep -q "$said" made/librivox_0870.txt && [ ! -e made/empty.txt ] || failed "--out"
     expect 1 "cannot" $transcribe --out "$source/README.md" "$reference"

@@ -108,11 +108,18 @@ def transcribe(args, files, *options):
     command = [args.hornito, "speech", "transcribe", "--model", args.model, "--language", "en",
                "--device", args.device, "--format", "json", *options, *map(str, files)]
     start = time.time()
-    made = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as p:
+        if len(files) == 1:
+            results = [json.load(p.stdout)]
+        else:
+            results = []
+            for line in p.stdout:  # as they come
+                results.append(json.loads(line))
+                if len(results) % 50 == 0:
+                    print(f"{len(results)} of {len(files)}", file=sys.stderr, flush=True)
+    if p.returncode or len(results) != len(files):
+        sys.exit(f"hornito failed after {len(results)} of {len(files)} recordings")
     took = time.time() - start
-    results = ([json.loads(made.stdout)] if len(files) == 1
-               else [json.loads(line) for line in made.stdout.splitlines()])
-    assert len(results) == len(files), f"{len(results)} results of {len(files)} files"
     seconds = sum(r["seconds"] for r in results)
     print(f"{len(files)} recordings, {seconds:.0f} s, in {took:.0f} s: {seconds / took:.2f} times real time")
     return results
