@@ -28,7 +28,7 @@ static void check_refused(void **state)
     refused("[\"\xff\"]", "line 1");
     refused("[\"\\ud800\"]", "line 1");
     refused("[1e999]", "line 1");
-    refused("[99999999999999999999]", "line 1");
+    refused("[99999999999999999999, 1e999]", "line 1");
     char deep[300];
     memset(deep, '[', sizeof deep - 1);
     deep[sizeof deep - 1] = 0;
@@ -37,6 +37,27 @@ static void check_refused(void **state)
     json_t *v;
     deep[0] = deep[298] = '"';
     CHECK_OK(hn__json_parse("[\"[[[[\"]", 8, "x", &v));
+    json_decref(v);
+}
+
+// Integers above 64 bits are reals; what fits stays an integer, and text stays text.
+static void check_big(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\": 1000000000000000019884624838656, \"b\":-99999999999999999999,"
+        "\"c\":9223372036854775807,\"d\":\"99999999999999999999\\\"99999999999999999999\","
+        "\"e\":99999999999999999999.5,\"f\":[18446744073709551616]}";
+    json_t *v;
+    CHECK_OK(hn__json_parse(text, sizeof text - 1, "c", &v));
+    assert_true(json_real_value(json_object_get(v, "a")) == 1e30);
+    assert_true(json_real_value(json_object_get(v, "b")) == -1e20);
+    assert_true(json_integer_value(json_object_get(v, "c")) == INT64_MAX);
+    assert_string_equal(json_string_value(json_object_get(v, "d")),
+                        "99999999999999999999\"99999999999999999999");
+    assert_true(json_real_value(json_object_get(v, "e")) == 1e20);
+    const double x = json_real_value(json_array_get(json_object_get(v, "f"), 0));
+    assert_true(fabs(x / 0x1p64 - 1) < 1e-11); // as many digits as there is room for
     json_decref(v);
 }
 
@@ -107,6 +128,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_refused),
+        cmocka_unit_test(check_big),
         cmocka_unit_test(check_fields),
         cmocka_unit_test(check_numbers_come_back),
     };

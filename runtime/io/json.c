@@ -30,21 +30,66 @@ static hn_status check_depth(const char *p, size_t n, const char *name)
     return HN_OK;
 }
 
+// Integers that 64 bits do not hold are reals, which jansson wants to see by their form. They are
+// written as such where they stand: 1000000000000000019884624838656 is in the files of many
+// published tokenizers.
+static void widen_integers(char *p, size_t n)
+{
+    bool text = false;
+    for (size_t i = 0; i < n; i++) {
+        if (text && p[i] == '\\')
+            i++;
+        else if (p[i] == '"')
+            text = !text;
+        if (text || i >= n || p[i] < '1' || p[i] > '9' ||
+            (i && strchr(".eE+0123456789", p[i - 1])))
+            continue;
+        size_t digits = 0;
+        while (i + digits < n && p[i + digits] >= '0' && p[i + digits] <= '9')
+            digits++;
+        const bool real = i + digits < n && p[i + digits] && strchr(".eE", p[i + digits]);
+        if (digits < 19 || digits > 300 || real)
+            continue;
+        char number[320];
+        snprintf(number, sizeof number, "%.*s", (int)digits, p + i);
+        if (digits == 19 && strcmp(number, "9223372036854775807") <= 0)
+            continue;
+        const double x = strtod(number, NULL);
+        const int m = snprintf(number, sizeof number, "%.*e", (int)digits - 8, x);
+        if (m > 0 && (size_t)m <= digits)
+            memcpy(p + i, number, (size_t)m);
+        for (size_t k = m > 0 ? (size_t)m : 0; k < digits; k++)
+            p[i + k] = ' ';
+        i += digits - 1;
+    }
+}
+
+static hn_status refuse(const json_error_t *e, size_t n, const char *name)
+{
+    if (json_error_code(e) == json_error_out_of_memory)
+        return hn__nomem(n);
+    // What follows "near" is a piece of the file, which may be long or hold control characters.
+    const char *near = strstr(e->text, " near ");
+    const int shown = near ? (int)(near - e->text) : (int)strlen(e->text);
+    return hn_fail(HN_ERR_FORMAT, "file '%s': line %d: %.*s", name, e->line, shown, e->text);
+}
+
 hn_status hn__json_parse(const void *data, size_t n, const char *name, json_t **out)
 {
     *out = NULL;
     HN_TRY(check_depth(data, n, name));
     json_error_t e;
     *out = json_loadb(data, n, JSON_REJECT_DUPLICATES, &e);
-    if (*out)
-        return HN_OK;
-    if (json_error_code(&e) == json_error_out_of_memory)
+    if (*out || json_error_code(&e) != json_error_numeric_overflow)
+        return *out ? HN_OK : refuse(&e, n, name);
+    char *copy = hn__resize(NULL, n, 1);
+    if (!copy)
         return hn__nomem(n);
-    // What follows "near" is a piece of the file, which may be long or hold control characters.
-    char *near = strstr(e.text, " near ");
-    if (near)
-        *near = 0;
-    return hn_fail(HN_ERR_FORMAT, "file '%s': line %d: %s", name, e.line, e.text);
+    memcpy(copy, data, n);
+    widen_integers(copy, n);
+    *out = json_loadb(copy, n, JSON_REJECT_DUPLICATES, &e);
+    hn__free(copy);
+    return *out ? HN_OK : refuse(&e, n, name);
 }
 
 hn_status hn__json_load(const char *path, size_t most, json_t **out)

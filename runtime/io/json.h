@@ -9,7 +9,8 @@
 
 enum { HN__JSON_DEPTH = 64 }; // deepest nesting accepted
 
-// Parses n bytes; `name` stands in error texts. *out is NULL on failure.
+// Parses n bytes; `name` stands in error texts. *out is NULL on failure. An integer that 64 bits
+// do not hold becomes a real, of at least 12 digits.
 // Errors: FORMAT with the line (syntax, invalid UTF-8, a key twice, too deep); NOMEM.
 hn_status hn__json_parse(const void *data, size_t n, const char *name, json_t **out);
 // The same for a file of at most `most` bytes. Errors: also IO, and FORMAT where it is larger.
