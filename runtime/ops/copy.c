@@ -305,7 +305,7 @@ const hn__op_fns hn__fns_transpose = {
 
 typedef struct slice_attr {
     int64_t start, n, step;
-    int axis;
+    int axis, unused; // no padding, so that equal attributes have equal bytes
 } slice_attr;
 
 hn_val hn_slice(hn_graph *g, hn_val x, int axis, int64_t start, int64_t n, int64_t step)
