@@ -271,20 +271,33 @@ static void smooth(const double *y, int64_t n, double *out)
     }
 }
 
-// "134.52 million", or how many of them are trained.
-static const char *size_text(const train_run *r, char *buf, size_t n)
+// "134.52 million", "3.2 thousand"
+static const char *count_text(int64_t n, char *buf, size_t size)
 {
-    int64_t trained, frozen;
-    hn_trainer_count(r->trainer, &trained, &frozen);
-    if (frozen)
-        snprintf(buf, n, "%.2f million, beside %.2f million that are frozen",
-                 (double)trained / 1e6, (double)frozen / 1e6);
+    if (n < 1000000)
+        snprintf(buf, size, "%.1f thousand", (double)n / 1e3);
     else
-        snprintf(buf, n, "%.2f million", (double)trained / 1e6);
+        snprintf(buf, size, "%.2f million", (double)n / 1e6);
     return buf;
 }
 
-static void fill_report(const train_run *r, report *page, const double *x, const double *mean)
+// How many parameters are trained, and beside how many that are not.
+static const char *size_text(const train_run *r, char *buf, size_t n)
+{
+    int64_t trained, frozen;
+    char a[32], b[32];
+    hn_trainer_count(r->trainer, &trained, &frozen);
+    count_text(trained, a, sizeof a);
+    if (frozen)
+        snprintf(buf, n, "%s, beside %s that are frozen", a, count_text(frozen, b, sizeof b));
+    else
+        snprintf(buf, n, "%s", a);
+    return buf;
+}
+
+// x, mean: a number a step; held: the steps at which what is held out was measured, then losses.
+static void fill_report(const train_run *r, report *page, const double *x, const double *mean,
+                        const double *held)
 {
     const int64_t n = r->n_loss;
     char size[96], rate[64], steps[64], nats[64];
@@ -300,12 +313,13 @@ static void fill_report(const train_run *r, report *page, const double *x, const
                  5);
     report_section(page, "Loss");
     const report_series series[] = { { "each step", x, r->loss, n, true },
-                                     { "smoothed", x, mean, n, false } };
+                                     { "smoothed", x, mean, n, false },
+                                     { "held out", held, held + r->n_held, r->n_held, false } };
     report_line_chart(page, &(report_lines){ .title = "Training loss",
                                              .x_label = "step",
                                              .y_label = "nats a token",
                                              .series = series,
-                                             .n_series = 2 });
+                                             .n_series = r->n_held ? 3 : 2 });
 }
 
 static hn_status write_report(const train_run *r, const char *path)
@@ -313,19 +327,25 @@ static hn_status write_report(const train_run *r, const char *path)
     const int64_t n = r->n_loss;
     double *x = hn__calloc((size_t)n + 1, sizeof *x),
            *mean = hn__calloc((size_t)n + 1, sizeof *mean);
-    hn_status st = x && mean ? HN_OK : hn__nomem((size_t)n * sizeof *x);
+    double *held = hn__calloc(2 * (size_t)r->n_held + 1, sizeof *held);
+    hn_status st = x && mean && held ? HN_OK : hn__nomem((size_t)n * sizeof *x);
     report *page = report_create(r->title, r->o->out);
 
     for (int64_t i = 0; st == HN_OK && i < n; i++)
         x[i] = (double)(i + 1);
     if (st == HN_OK) {
+        for (int64_t i = 0; i < r->n_held; i++) {
+            held[i] = (double)r->held[i].step;
+            held[r->n_held + i] = r->held[i].loss;
+        }
         smooth(r->loss, n, mean);
-        fill_report(r, page, x, mean);
+        fill_report(r, page, x, mean, held);
         st = report_write(page, path);
     }
     report_destroy(&page);
     hn__free(x);
     hn__free(mean);
+    hn__free(held);
     return st;
 }
 
@@ -426,8 +446,7 @@ static hn_status open_trainer(train_run *r)
     }
     const hn_plan_info i = hn_plan_get_info(hn_trainer_plan(r->trainer));
     char block[32], weights[32], size[96];
-    printf("training: %s parameters; a step is %d dispatches over %s, beside %s of weights and "
-           "moments\n",
+    printf("parameters: %s; a step is %d dispatches over %s, beside %s of weights and moments\n",
            size_text(r, size, sizeof size), i.n_steps,
            app_bytes_text((double)(i.block_bytes + i.io_bytes), block, sizeof block),
            app_bytes_text((double)i.weight_bytes, weights, sizeof weights));

@@ -105,8 +105,8 @@ typedef struct hn_clips {
 
 // A trainer of a Whisper model, which p->from names; of p->model only dropout counts, p->length
 // does not. Each step takes `batch` recordings, all once before any comes again, in an order that
-// depends on the seed; the decoder is given the true text before each token, and the tokens before
-// the text are not counted in the loss. Positions of the encoder are not trained, as they are no
+// depends on the seed; the decoder is given the true text, without timestamps, before each token,
+// and the tokens before the text are not counted in the loss. Positions of the encoder are not trained, as they are no
 // parameters in the published models. The clips are borrowed until the trainer is destroyed;
 // recordings are read when their step comes.
 // Errors: those of hn_trainer_create; IO and FORMAT for a recording that cannot be read, ARG for

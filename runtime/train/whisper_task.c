@@ -8,7 +8,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_BATCH = 256 };
+enum {
+    MOST_BATCH = 256,
+    SPARE = HN_MEL_HOP, // samples over a window that may be dropped
+};
 
 typedef struct whisper_task {
     hn__task task;
@@ -51,9 +54,20 @@ static hn_status build(hn__task *task, hn_graph *g, hn_val key, hn_val *out_loss
     return hn_graph_status(g);
 }
 
+// ARG; seconds is negative where the file does not say how long it is.
+static hn_status too_long(const whisper_task *k, const char *path, double seconds)
+{
+    const double window = (double)k->frames / 50;
+    return seconds < 0
+               ? hn_fail(HN_ERR_ARG, "'%s' is longer than the window of %.1f s", path, window)
+               : hn_fail(HN_ERR_ARG, "'%s' lasts %.1f s, longer than the window of %.1f s", path,
+                         seconds, window);
+}
+
 // ---- batches -------------------------------------------------------------------------------
 
-// The features of a recording, into row `row` of the batch.
+// The features of a recording, into row `row` of the batch. Not every file says how long it is, so
+// it is seen here that no sound is left out; a frame's length at the end is nobody's word.
 static hn_status read_features(whisper_task *k, const char *path, int64_t row)
 {
     const int64_t most = 2 * k->frames * HN_MEL_HOP;
@@ -61,10 +75,12 @@ static hn_status read_features(whisper_task *k, const char *path, int64_t row)
     int64_t n;
 
     HN_TRY(hn_audio_open(path, HN_SPEECH_RATE, &a));
-    const hn_status s = hn_audio_read(a, k->samples, most, &n);
+    const hn_status s = hn_audio_read(a, k->samples, most + SPARE, &n);
     hn_audio_close(&a);
     HN_TRY(s);
-    return hn_mel_plan_run(k->mel, k->samples, n,
+    if (n == most + SPARE)
+        return too_long(k, path, -1);
+    return hn_mel_plan_run(k->mel, k->samples, n < most ? n : most,
                            k->features + row * k->config.mels * 2 * k->frames);
 }
 
@@ -268,8 +284,7 @@ static hn_status check_clip(const whisper_task *k, const hn_clip *c)
     const double seconds = hn_audio_get_info(a).seconds;
     hn_audio_close(&a);
     if (seconds > (double)k->frames / 50 + 0.01)
-        return hn_fail(HN_ERR_ARG, "'%s' lasts %.1f s, longer than the window of %.1f s", c->path,
-                       seconds, (double)k->frames / 50);
+        return too_long(k, c->path, seconds);
     return *c->text ? HN_OK : hn_fail(HN_ERR_ARG, "'%s' has no text", c->path);
 }
 
@@ -298,7 +313,7 @@ static hn_status make_room(whisper_task *k, hn_device *d)
 {
     const size_t batch = (size_t)k->p.batch, window = (size_t)(2 * k->frames);
 
-    k->samples = hn__calloc(window * HN_MEL_HOP, sizeof *k->samples);
+    k->samples = hn__calloc(window * HN_MEL_HOP + SPARE, sizeof *k->samples);
     k->features = hn__calloc(batch * (size_t)k->config.mels * window, sizeof *k->features);
     k->room = hn__calloc(2 * batch * (size_t)k->length, sizeof *k->room);
     if (!k->samples || !k->features || !k->room)
