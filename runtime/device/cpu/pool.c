@@ -1,4 +1,6 @@
-// A team of threads that runs one loop at a time. The caller is thread 0. Workers spin briefly
+// A team of threads that runs one loop at a time. A loop is cut into parts by its size alone, so that
+// results do not depend on timing; the caller and the workers take parts until none is left. A
+// worker that the system does not let run delays nothing but the part it is in. Workers spin briefly
 // between loops of one plan, then sleep, so that a waiting process costs nothing.
 #include "device/device.h"
 
@@ -20,8 +22,8 @@ struct hn__pool {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     int n_sleeping;
-    atomic_uint turn;    // counts loops
-    atomic_int left;     // workers still in the loop
+    atomic_uint_fast64_t open; // the number of the loop, times 256, plus the parts not yet taken
+    atomic_int left;           // parts that are not done
     atomic_bool stop;
     // the loop
     hn__range_fn fn;
@@ -40,36 +42,55 @@ static void run_part(hn__pool *p, int index)
 {
     const int64_t begin = p->part * index;
     const int64_t end = begin + p->part < p->count ? begin + p->part : p->count;
-    if (begin < end)
-        p->fn(p->ctx, begin, end, index);
+    p->fn(p->ctx, begin, end, index);
 }
 
-static unsigned wait_turn(hn__pool *p, unsigned seen)
+// The number of the last loop.
+static uint64_t loop_of(hn__pool *p)
+{
+    return atomic_load_explicit(&p->open, memory_order_acquire) / 256;
+}
+
+// Runs parts of this loop until none is left to take. The loop's fields stay as they are while a
+// part of it is taken and not done, and a worker that comes late finds another number.
+static void run_parts(hn__pool *p, uint64_t loop)
+{
+    uint_fast64_t at = atomic_load_explicit(&p->open, memory_order_acquire);
+    while (at / 256 == loop && at % 256) {
+        if (!atomic_compare_exchange_weak_explicit(&p->open, &at, at - 1, memory_order_acq_rel,
+                                                   memory_order_acquire))
+            continue;
+        run_part(p, (int)(at % 256) - 1);
+        atomic_fetch_sub_explicit(&p->left, 1, memory_order_release);
+        at = atomic_load_explicit(&p->open, memory_order_acquire);
+    }
+}
+
+static uint64_t wait_loop(hn__pool *p, uint64_t seen)
 {
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&p->turn, memory_order_acquire) != seen)
-            return atomic_load(&p->turn);
+        if (loop_of(p) != seen)
+            return loop_of(p);
         pause_cpu();
     }
     pthread_mutex_lock(&p->lock);
     p->n_sleeping++;
-    while (atomic_load(&p->turn) == seen)
+    while (loop_of(p) == seen)
         pthread_cond_wait(&p->wake, &p->lock);
     p->n_sleeping--;
     pthread_mutex_unlock(&p->lock);
-    return atomic_load(&p->turn);
+    return loop_of(p);
 }
 
 static void *work(void *arg)
 {
     worker *w = arg;
     hn__pool *p = w->pool;
-    for (unsigned seen = 0;;) {
-        seen = wait_turn(p, seen);
+    for (uint64_t seen = 0;;) {
+        seen = wait_loop(p, seen);
         if (atomic_load(&p->stop))
             return NULL;
-        run_part(p, w->index);
-        atomic_fetch_sub_explicit(&p->left, 1, memory_order_release);
+        run_parts(p, seen);
     }
 }
 
@@ -93,13 +114,16 @@ hn_status hn__pool_create(int n_threads, hn__pool **out)
     return HN_OK;
 }
 
-static void start(hn__pool *p)
+// Opens the next loop, of so many parts.
+static uint64_t start(hn__pool *p, int parts)
 {
+    const uint64_t loop = loop_of(p) + 1;
     pthread_mutex_lock(&p->lock);
-    atomic_fetch_add_explicit(&p->turn, 1, memory_order_release);
+    atomic_store_explicit(&p->open, loop * 256 + (uint64_t)parts, memory_order_release);
     if (p->n_sleeping)
         pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
+    return loop;
 }
 
 void hn__pool_destroy(hn__pool **p)
@@ -107,7 +131,7 @@ void hn__pool_destroy(hn__pool **p)
     if (!*p)
         return;
     atomic_store(&(*p)->stop, true);
-    start(*p);
+    start(*p, 0);
     for (int i = 1; i < (*p)->n; i++)
         pthread_join((*p)->workers[i].thread, NULL);
     pthread_mutex_destroy(&(*p)->lock);
@@ -133,13 +157,13 @@ void hn__parallel(hn__pool *p, int64_t n, int64_t grain, hn__range_fn fn, void *
         fn(ctx, 0, n, 0);
         return;
     }
+    const int parts = (int)((n + part - 1) / part);
     p->fn = fn;
     p->ctx = ctx;
     p->count = n;
     p->part = part;
-    atomic_store(&p->left, p->n - 1);
-    start(p);
-    run_part(p, 0);
+    atomic_store(&p->left, parts);
+    run_parts(p, start(p, parts));
     // A worker that takes long may be waiting for this very processor.
     for (int i = 0; atomic_load_explicit(&p->left, memory_order_acquire); i++)
         if (i < SPINS)
