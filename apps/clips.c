@@ -29,7 +29,7 @@ static hn_status find(const reader *r, const char *name, const char **out)
         char with[1024];
         if (snprintf(with, sizeof with, "%s%s", name, endings[i]) >= (int)sizeof with)
             return bad(r, "the path is too long");
-        char *full = *name == '/' ? hn__path_join("", with) : hn__path_join(r->dir, with);
+        char *full = *name == '/' ? hn__path_join("", with + 1) : hn__path_join(r->dir, with);
         if (!full)
             return hn__nomem(strlen(with));
         const bool there = hn__exists(full) && !hn__is_dir(full);
@@ -38,8 +38,9 @@ static hn_status find(const reader *r, const char *name, const char **out)
         if (there)
             return *out ? HN_OK : hn__nomem(strlen(with));
     }
-    return hn_fail(HN_ERR_IO, "file '%s', line %" PRId64 ": no recording '%s' in '%s'", r->path,
-                   r->line, name, r->dir);
+    return hn_fail(HN_ERR_IO, "file '%s', line %" PRId64 ": no recording '%s'%s%s%s", r->path,
+                   r->line, name, *name == '/' ? "" : " in '", *name == '/' ? "" : r->dir,
+                   *name == '/' ? "" : "'");
 }
 
 static bool is_number(const char *text)
