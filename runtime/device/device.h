@@ -103,9 +103,10 @@ hn_status hn__vk_list(hn_device_info **list, int *n);
 hn_status hn__pool_create(int n_threads, hn__pool **out);
 void hn__pool_destroy(hn__pool **p);
 int hn__pool_threads(const hn__pool *p);
-// Calls fn(ctx, begin, end, thread) on parts of [0, n): at most one part a thread, split in order,
-// none shorter than `grain` but the last. The split depends on n, grain and the number of threads
-// only. Returns when all are done. fn must not call hn__parallel.
+// Calls fn(ctx, begin, end, thread) on parts of [0, n): at most as many as there are threads, split
+// in order, none shorter than `grain` but the last. The split depends on n, grain and the number of
+// threads only; `thread` is the number of the part, whichever thread runs it, so what fn keeps under
+// it is its own. Returns when all are done. fn must not call hn__parallel.
 typedef void (*hn__range_fn)(void *ctx, int64_t begin, int64_t end, int thread);
 void hn__parallel(hn__pool *p, int64_t n, int64_t grain, hn__range_fn fn, void *ctx);
 
