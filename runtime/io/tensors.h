@@ -21,10 +21,10 @@ struct hn_tensors {
 hn_status hn__tensors_create(const char *name, hn_tensors **out);
 // The directory closes *m from now on (also when this fails); *m becomes {0}.
 hn_status hn__tensors_keep(hn_tensors *t, hn__map *m);
-// Copies the name (n bytes, not terminated by 0). `type` says the rest.
 // Gives back the memory of a tensor's bytes that lie in a file which t keeps (hn__map_release):
 // for who reads a large file once.
 void hn__tensors_release(const hn_tensors *t, const hn_tensor *one);
+// Copies the name (n bytes, not terminated by 0). `type` says the rest.
 // Errors: FORMAT for a name that is empty, holds control characters or is longer than 4096.
 hn_status hn__tensors_add(hn_tensors *t, const char *name, size_t n, const hn_tensor *type);
 hn_status hn__tensors_add_metadata(hn_tensors *t, const char *key, const char *value);
