@@ -57,8 +57,8 @@ typedef struct hn_lm_config {
     const hn_weights *weights; // weights take the element types they have there, and are params
                                // or states as they are there; NULL, or a name that is not there:
                                // params in f32
-    bool i8; // what is multiplied with quantised matrices is rounded to blocks of 8 bits first
-             // (hn_quantize): faster, and a little less exact
+    bool i8; // what is multiplied with quantised matrices, but for the head's, is rounded to blocks
+             // of 8 bits first (hn_quantize): faster, and a little less exact
 } hn_lm_config;
 
 // ARG where a number is out of range or two do not fit together; the text names both.

@@ -40,16 +40,17 @@ static hn_val dense_weight(hn_graph *g, const hn_lm_config *c)
     return hn__lm_param(g, c, "lm_head.weight", t, (hn_init){ HN_INIT_NORMAL, 0.02f });
 }
 
-static hn_val project(hn_graph *g, const hn_lm_config *c, hn_val hidden, hn_val rows)
+// Never in 8 bits: an error here goes into every logit, and the product is a small part of a step.
+static hn_val project(hn_graph *g, hn_val hidden, hn_val rows)
 {
-    return hn__lm_matmul(g, c, hidden, rows, &(hn_matmul_params){ .transpose_b = true });
+    return hn_matmul(g, hidden, rows, &(hn_matmul_params){ .transpose_b = true });
 }
 
 hn_val hn_lm_logits(hn_graph *g, const hn_lm_config *c, hn_val hidden)
 {
     if (c->head == HN_HEAD_DENSE)
-        return project(g, c, hidden, dense_weight(g, c));
-    const hn_val codes = project(g, c, hidden, codebook(g, c)); // [.., K]
+        return project(g, hidden, dense_weight(g, c));
+    const hn_val codes = project(g, hidden, codebook(g, c)); // [.., K]
     const hn_val spread = hn_code_scatter(g, codes, token_map(g, c));
     return c->token_bias ? hn_add(g, spread, token_bias(g, c)) : spread;
 }
@@ -80,7 +81,7 @@ static hn_val vq_loss(hn_graph *g, const hn_lm_config *c, hn_val hidden, hn_val 
     const hn_val mass = hn_code_gather(g, hn_exp(g, bias), map, c->codes); // [1, K]
     // A code without tokens has exp(-69) instead of log 0.
     const hn_val beta = hn_log(g, hn_clamp(g, mass, 1e-30f, 3e38f));
-    const hn_val logits = hn_add(g, project(g, c, hidden, codebook(g, c)), beta);
+    const hn_val logits = hn_add(g, project(g, hidden, codebook(g, c)), beta);
     const hn_val ce = hn_cross_entropy(g, logits, target_codes(g, c, map, targets));
     const hn_val rest = hn_sub(g, hn_code_scatter(g, beta, map), bias); // [1, V]
     return hn_add(g, ce, look_up(g, rest, targets));
@@ -97,7 +98,7 @@ hn_val hn_lm_loss(hn_graph *g, const hn_lm_config *c, hn_val hidden, hn_val targ
     targets = hn_reshape(g, targets, 1, (int64_t[]){ rows });
     if (c->head == HN_HEAD_VQ)
         return vq_loss(g, c, hidden, targets);
-    return hn_cross_entropy(g, project(g, c, hidden, dense_weight(g, c)), targets);
+    return hn_cross_entropy(g, project(g, hidden, dense_weight(g, c)), targets);
 }
 
 typedef struct counted {
