@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 typedef struct chat_options {
-    char *model, *system, *format;
+    char *model, *system, *format, *activations;
     hn_sample_params sample;
 } chat_options;
 
@@ -186,13 +186,16 @@ static int chat(const chat_options *o, const app_device_options *d)
         return app_usage("--tokens %lld: at least 1", (long long)o->sample.n_tokens);
     if (!(o->sample.temperature >= 0) || !(o->sample.top_p >= 0) || o->sample.top_k < 0)
         return app_usage("--temperature, --top-k and --top-p are not negative");
-    hn_status s = app_model_path(o->model, &path);
+    hn_lm_open_params open = { 0 };
+    hn_status s = app_read_activations(o->activations, &open.i8);
+    if (s == HN_OK)
+        s = app_model_path(o->model, &path);
     if (s == HN_OK)
         s = hn_pretrained_open(path, &p);
     if (s == HN_OK)
         s = app_open_device(d, &dev);
     if (s == HN_OK)
-        s = hn_lm_open(dev, path, NULL, &t.m);
+        s = hn_lm_open(dev, path, &open, &t.m);
     if (s == HN_OK)
         s = open_chat(&t, o, p);
     if (s == HN_OK)
@@ -233,6 +236,7 @@ int app_lm_chat(int argc, const char **argv)
           "choose among the likeliest with this much probability", "P" },
         { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &seed, 0, "of the choices",
           "N" },
+        APP_ACTIVATIONS_OPTION(o.activations),
         APP_DEVICE_OPTIONS(dev),
         APP_COMMON_OPTIONS,
     };
