@@ -91,6 +91,16 @@ def tune_text(h, work):
 # ---- Whisper -------------------------------------------------------------------------------
 
 
+def tokens(h, work):
+    """The greedy tokens of the reference clip, with and without timestamps."""
+    want = json.loads((REFERENCE / "whisper-base/decode.json").read_text())
+    for name, more in ("greedy_timestamps", []), ("greedy_no_timestamps", ["--no-timestamps"]):
+        out, _, _ = run(work, name, [h, "speech", "transcribe", "--device", "cpu", "--model", "whisper-base", "--language",
+                                     "en", "--beam", 1, *more, "--format", "json", REFERENCE / "librivox_0870.wav"])
+        got = [t for segment in json.loads(out)["segments"] for t in segment["tokens"]]
+        say(f"Whisper's {name.replace('_', ' ')}", got == want[name], f"{len(got)} tokens, {len(want[name])} wanted")
+
+
 def recordings(h, work):
     """547 recordings, greedy and beam 5, and six minutes joined: against CTranslate2 and what was said."""
     script = SOURCE / "tests/oracle/whisper_recordings.py"
@@ -153,7 +163,7 @@ def rows(h, work):
         re.search(r"\d+% tests passed.*", out)[0])
 
 
-CHECKS = {f.__name__: f for f in (rows, perplexity, decode, tune_text, recordings, tune_speech, ten_minutes)}
+CHECKS = {f.__name__: f for f in (rows, tokens, perplexity, decode, tune_text, recordings, tune_speech, ten_minutes)}
 
 
 def main():
