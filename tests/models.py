@@ -137,12 +137,13 @@ def ten_minutes(h, work):
     """Ten minutes of speech in at most two, and at most twice the file and 300 MB resident."""
     import wave
 
-    clips = sorted((work.parent / "recordings").rglob("*.wav"))
-    assert clips, "the recordings check comes first"
+    names = [line.split("\t")[0] for line in (REFERENCE / "asterisk-en.tsv").read_text().splitlines()]
+    clips = [work.parent / "recordings/wav" / (name + ".wav") for name in names]
+    assert clips[0].exists(), "the recordings check comes first"
     path, rate, frames = work / "ten_minutes.wav", 16000, b""
     for clip in clips:
         with wave.open(str(clip)) as w:
-            if w.getframerate() == rate and w.getnchannels() == 1 and len(frames) < 2 * rate * 600:
+            if len(frames) < 2 * rate * 600:
                 frames += w.readframes(w.getnframes()) + bytes(rate)
     with wave.open(str(path), "wb") as w:
         w.setnchannels(1), w.setsampwidth(2), w.setframerate(rate)
