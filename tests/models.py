@@ -104,7 +104,7 @@ def tokens(h, work):
 def recordings(h, work):
     """547 recordings, greedy and beam 5, and six minutes joined: against CTranslate2 and what was said."""
     script = SOURCE / "tests/oracle/whisper_recordings.py"
-    for name, arguments in (("greedy", ["short"]), ("beam5", ["short", "--beam", "5"]), ("long", ["long"])):
+    for name, arguments in (("greedy", ["short"]), ("beam5", ["short", "--beam", "5"]), ("long", ["long", "--beam", "5"])):
         try:
             out, _, _ = run(work, "recordings_" + name, [sys.executable, script, *arguments, "--hornito", h, "--work",
                                                                work.parent / "recordings"])
