@@ -4,7 +4,7 @@
     tests/models.py BUILD [--only NAME,...] [--list]
 
 Run by ./check --models, which fetches the models and what is imported here. Prints a line a check with its
-figure and its bound, then "N passed, N failed"; all of it stays in BUILD/models. Exits 1 where something failed.
+figure and its bound, then "N passed, N failed"; all of it stays in BUILD/models, the lines as results.json. Exits 1 where something failed.
 """
 import argparse
 import json
@@ -17,11 +17,11 @@ import time
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
 REFERENCE = SOURCE / "tests/data/reference"
-passed, failed = [], []
+results = []
 
 
 def say(name, ok, figure):
-    (passed if ok else failed).append(name)
+    results.append({"check": name, "passed": bool(ok), "figure": str(figure)})
     print(f"{'ok  ' if ok else 'FAIL'} {name}: {figure}", flush=True)
 
 
@@ -184,7 +184,9 @@ def main():
             CHECKS[name]((a.build / "hornito").resolve(), work)
         except (RuntimeError, OSError, ValueError, AssertionError, KeyError, TypeError) as e:
             say(name, False, e)
-    print(f"{len(passed)} passed, {len(failed)} failed")
+    (work / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    failed = sum(not r["passed"] for r in results)
+    print(f"{len(results) - failed} passed, {failed} failed")
     return bool(failed)
 
 
