@@ -16,10 +16,6 @@ hn_val hn__lm_param(hn_graph *g, const hn_lm_config *c, const char *name, hn_typ
                     hn_init init);
 // The tensor of a weight: by its name, or with the prefix that some GPT-2 files carry; NULL: none.
 const hn_tensor *hn__lm_find_tensor(const hn_tensors *files, const char *name);
-// A tensor into the weight that was made for it, of this type. One that lies in the file as the
-// weight does goes there without a copy on the way. Errors: those of hn_tensor_read and
-// hn_weights_write.
-hn_status hn__lm_upload(hn_weights *w, const char *name, const hn_tensor *t, const hn_type *type);
 // x w^T or x w, x [.., in]: in 8 bits where c asks for it and w is quantised.
 hn_val hn__lm_matmul(hn_graph *g, const hn_lm_config *c, hn_val x, hn_val w,
                      const hn_matmul_params *p);

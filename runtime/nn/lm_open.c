@@ -1,6 +1,7 @@
 // Opening a language model: configuration, weights and tokenizer out of any format.
 #include "io/pretrained.h"
 #include "nn/lm.h"
+#include "nn/load.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,22 +26,6 @@ static hn_dtype stored_type(const hn_type *have, const hn_type *want, bool f32)
     return !f32 && want->rank == 2 && want->dtype == HN_F32 && keep ? have->dtype : want->dtype;
 }
 
-hn_status hn__lm_upload(hn_weights *w, const char *name, const hn_tensor *t, const hn_type *type)
-{
-    const int64_t n = hn_type_bytes(type);
-    const bool as_it_lies = t->dtype == type->dtype && !t->paired_heads && !t->transposed;
-    if (as_it_lies)
-        return hn_weights_write(w, name, t->data, n);
-    void *data = hn__calloc((size_t)n, 1);
-    if (!data)
-        return hn__nomem((size_t)n);
-    hn_status s = hn_tensor_read(t, type->dtype, data);
-    if (s == HN_OK)
-        s = hn_weights_write(w, name, data, n);
-    hn__free(data);
-    return s;
-}
-
 // A tensor that the file has the other way round, as the file has it.
 static hn_tensor as_stored(const hn_tensor *t)
 {
@@ -57,20 +42,15 @@ static hn_status load_tensor(hn_lm *m, const hn_pretrained *p, const hn__node *n
 {
     const hn__source_attr *a = node->attr;
     const hn_tensor *found = hn__lm_find_tensor(p->tensors, node->name);
-    hn_type type;
-    char have[128], want[128];
+    hn_type have, type = a->type;
 
     if (!found)
         return hn_fail(HN_ERR_FORMAT, "tensor '%s' is missing", node->name);
     const hn_tensor turned = as_stored(found), *t = m->config.rows_out ? &turned : found;
-    HN_TRY(hn_tensor_type(t, &type));
-    if (!hn__shape_equal(&type, &a->type))
-        return hn_fail(HN_ERR_FORMAT, "tensor '%s' is %s, the configuration wants %s", node->name,
-                       hn__type_text(&type, have, sizeof have),
-                       hn__type_text(&a->type, want, sizeof want));
-    type.dtype = stored_type(&type, &a->type, f32);
-    HN_TRY(hn_weights_put(m->weights, node->name, type, a->trainable && type.dtype == HN_F32));
-    HN_TRY(hn_context(hn__lm_upload(m->weights, node->name, t, &type), "tensor '%s'", node->name));
+    HN_TRY(hn_tensor_type(t, &have));
+    type.dtype = stored_type(&have, &a->type, f32);
+    HN_TRY(hn__load_weight(m->weights, node->name, t, &type,
+                           a->trainable && type.dtype == HN_F32));
     hn__tensors_release(p->files, t);
     return HN_OK;
 }

@@ -1,49 +1,16 @@
 // Opening a Whisper model: weights, tokenizer and tokens of a published checkpoint.
 #include "io/pretrained.h"
+#include "nn/load.h"
 #include "nn/whisper.h"
-#include "plan/build.h"
 
 #include <string.h>
 
-enum { PIECE = 1 << 20 }; // elements converted at a time
-
-// The rows of a tensor, a piece at a time, as f32 into the weight's buffer.
-static hn_status copy_rows(const hn_tensor *t, int64_t numel, hn_buffer *to)
-{
-    const int64_t row = numel / t->dim[0], row_bytes = t->n_bytes / t->dim[0];
-    const int64_t rows = row < PIECE ? PIECE / row : 1;
-    float *data = hn__calloc((size_t)((rows < t->dim[0] ? rows : t->dim[0]) * row), sizeof *data);
-    hn_status s = data ? HN_OK : hn__nomem((size_t)(rows * row) * sizeof *data);
-
-    for (int64_t at = 0; s == HN_OK && at < t->dim[0]; at += rows) {
-        hn_tensor part = *t;
-        part.dim[0] = t->dim[0] - at < rows ? t->dim[0] - at : rows;
-        part.data = (const char *)t->data + at * row_bytes;
-        part.n_bytes = part.dim[0] * row_bytes;
-        s = hn_tensor_read(&part, HN_F32, data);
-        if (s == HN_OK)
-            s = hn_buffer_write(to, at * row * (int64_t)sizeof *data, data,
-                                part.dim[0] * row * (int64_t)sizeof *data);
-    }
-    hn__free(data);
-    return s;
-}
-
-static hn_status load_tensor(hn_weights *w, const hn_tensors *files, const char *name,
-                             const hn_type *want, bool trainable)
+static hn_status load_weight(hn_weights *w, const hn_tensors *files, const char *name,
+                             const hn__source_attr *a)
 {
     const hn_tensor *t;
-    hn_type have;
-    char a[128], b[128];
-
     HN_TRY(hn_tensors_get(files, name, &t));
-    HN_TRY(hn_tensor_type(t, &have));
-    if (!hn__shape_equal(&have, want))
-        return hn_fail(HN_ERR_FORMAT, "tensor '%s' is %s, the configuration wants %s", name,
-                       hn__type_text(&have, a, sizeof a), hn__type_text(want, b, sizeof b));
-    HN_TRY(hn_weights_put(w, name, *want, trainable));
-    return hn_context(copy_rows(t, hn__numel(want), hn__weights_buffer(w, name, want)),
-                      "tensor '%s'", name);
+    return hn__load_weight(w, name, t, &a->type, a->trainable);
 }
 
 // Every param of the model's graph, from the files.
@@ -60,7 +27,7 @@ static hn_status load_weights(hn_whisper *m, const hn_tensors *files)
     for (int64_t i = 0; s == HN_OK && i < g->n_nodes; i++) {
         const hn__source_attr *a = g->nodes[i].attr;
         if (g->nodes[i].name && strcmp(g->nodes[i].op->name, "param") == 0)
-            s = load_tensor(m->weights, files, g->nodes[i].name, &a->type, a->trainable);
+            s = load_weight(m->weights, files, g->nodes[i].name, a);
     }
     hn_graph_destroy(&g);
     return s;

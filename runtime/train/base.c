@@ -1,6 +1,7 @@
 // The model that a run starts from: opened, hashed, read into weights, its other files copied.
 #include "train/base.h"
 #include "base/os.h"
+#include "nn/load.h"
 #include "train/tune.h"
 
 #include <string.h>
@@ -62,21 +63,6 @@ const hn_tensor *hn__base_find(const hn__base *b, const char *name)
     return hn__lm_find_tensor(b->model->tensors, name);
 }
 
-static hn_status read_tensor(const hn_tensor *t, const char *name, const hn__source_attr *a,
-                             hn_weights *w)
-{
-    hn_type have;
-    char is[128], wanted[128];
-
-    HN_TRY(hn_tensor_type(t, &have));
-    if (!hn__shape_equal(&have, &a->type))
-        return hn_fail(HN_ERR_FORMAT, "tensor '%s' is %s, the configuration wants %s", name,
-                       hn__type_text(&have, is, sizeof is),
-                       hn__type_text(&a->type, wanted, sizeof wanted));
-    HN_TRY(hn_weights_put(w, name, a->type, a->trainable));
-    return hn_context(hn__lm_upload(w, name, t, &a->type), "tensor '%s'", name);
-}
-
 hn_status hn__base_load(const hn__base *b, const hn_graph *g, hn_weights *w)
 {
     for (int64_t i = 0; i < g->n_nodes; i++) {
@@ -84,8 +70,9 @@ hn_status hn__base_load(const hn__base *b, const hn_graph *g, hn_weights *w)
         if (!n->name || strcmp(n->op->name, "param") != 0 ||
             hn__part_of(n->name) != HN__PART_MODEL)
             continue;
+        const hn__source_attr *a = n->attr;
         const hn_tensor *t = hn__base_find(b, n->name);
-        const hn_status s = t ? read_tensor(t, n->name, n->attr, w)
+        const hn_status s = t ? hn__load_weight(w, n->name, t, &a->type, a->trainable)
                               : hn_fail(HN_ERR_FORMAT, "tensor '%s' is missing", n->name);
         HN_TRY(hn_context(s, "start from '%s'", b->model->path));
         hn__tensors_release(b->model->files, t);
