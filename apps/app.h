@@ -20,6 +20,7 @@
 #define HORNITO_APP_H
 
 #include "hornito/device.h"
+#include "hornito/lm.h"
 
 #include <popt.h>
 
@@ -111,6 +112,27 @@ hn_status app_model_path(const char *name, char **out);
     { "model", 'm', POPT_ARG_STRING, &(path), 0,                                                  \
       "a folder or file of a checkpoint, the folder of a run, or a name of tools/get-models",     \
       "MODEL" }
+
+// How lm generate and lm chat choose tokens; starts with a command's own defaults.
+typedef struct app_sampling {
+    int tokens, top_k;
+    double temperature, top_p;
+    long long seed;
+} app_sampling;
+#define APP_SAMPLING_OPTIONS(o, most)                                                             \
+    { "tokens", 'n', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &(o).tokens, 0, most, "N" },       \
+        { "temperature", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &(o).temperature, 0,     \
+          "0: the likeliest always", "X" },                                                       \
+        { "top-k", 0, POPT_ARG_INT, &(o).top_k, 0, "choose among the K likeliest (0: all)",       \
+          "K" },                                                                                  \
+        { "top-p", 0, POPT_ARG_DOUBLE, &(o).top_p, 0,                                             \
+          "choose among the likeliest with this much probability", "P" },                         \
+    {                                                                                             \
+        "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &(o).seed, 0,                   \
+            "of the choices", "N"                                                                 \
+    }
+// Into the fields of *out that they name. 0, or an exit code after saying what is wrong.
+int app_read_sampling(const app_sampling *o, hn_sample_params *out);
 
 #define APP_ACTIVATIONS_OPTION(word)                                                              \
     { "activations", 0, POPT_ARG_STRING | POPT_ARGFLAG_SHOW_DEFAULT, &(word), 0,                  \

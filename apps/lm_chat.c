@@ -13,7 +13,7 @@
 
 typedef struct chat_options {
     char *model, *system, *format, *activations;
-    hn_sample_params sample;
+    app_sampling draw;
 } chat_options;
 
 typedef struct talk {
@@ -176,16 +176,15 @@ static void talk_free(talk *t)
 
 static int chat(const chat_options *o, const app_device_options *d)
 {
-    talk t = { .sample = o->sample, .terminal = isatty(0) && isatty(1) };
+    talk t = { .terminal = isatty(0) && isatty(1) };
     hn_pretrained *p = NULL;
     hn_device *dev = NULL;
     char *path = NULL;
     if (!o->model)
         return app_usage("--model is needed");
-    if (o->sample.n_tokens < 1)
-        return app_usage("--tokens %lld: at least 1", (long long)o->sample.n_tokens);
-    if (!(o->sample.temperature >= 0) || !(o->sample.top_p >= 0) || o->sample.top_k < 0)
-        return app_usage("--temperature, --top-k and --top-p are not negative");
+    const int wrong = app_read_sampling(&o->draw, &t.sample);
+    if (wrong)
+        return wrong;
     hn_lm_open_params open = { 0 };
     hn_status s = app_read_activations(o->activations, &open.i8);
     if (s == HN_OK)
@@ -212,10 +211,9 @@ static int chat(const chat_options *o, const app_device_options *d)
 int app_lm_chat(int argc, const char **argv)
 {
     app_device_options dev = { 0 };
-    chat_options o = { 0 };
-    int tokens = 1000, top_k = 0;
-    double temperature = 0.7, top_p = 0.95;
-    long long seed = 1;
+    chat_options o = {
+        .draw = { .tokens = 1000, .temperature = 0.7, .top_p = 0.95, .seed = 1 }
+    };
     char formats[256] = "the chat format, otherwise that of the model's template:";
     for (int i = 0; hn_chat_format_name(i); i++) {
         const size_t at = strlen(formats);
@@ -227,26 +225,13 @@ int app_lm_chat(int argc, const char **argv)
           "the system message (otherwise the template's own, where it has one)", "TEXT" },
         { "template", 0, POPT_ARG_STRING, &o.format, 0,
           formats, "NAME" },
-        { "tokens", 'n', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &tokens, 0,
-          "at most in an answer", "N" },
-        { "temperature", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &temperature, 0,
-          "0: the likeliest always", "X" },
-        { "top-k", 0, POPT_ARG_INT, &top_k, 0, "choose among the K likeliest (0: all)", "K" },
-        { "top-p", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &top_p, 0,
-          "choose among the likeliest with this much probability", "P" },
-        { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &seed, 0, "of the choices",
-          "N" },
+        APP_SAMPLING_OPTIONS(o.draw, "at most in an answer"),
         APP_ACTIVATIONS_OPTION(o.activations),
         APP_DEVICE_OPTIONS(dev),
         APP_COMMON_OPTIONS,
     };
     app_args args;
     int rc = app_begin(argc, argv, table, &args);
-    o.sample = (hn_sample_params){ .temperature = (float)temperature,
-                                   .top_k = top_k,
-                                   .top_p = (float)top_p,
-                                   .seed = (uint64_t)seed,
-                                   .n_tokens = tokens };
     if (rc < 0)
         rc = chat(&o, &dev);
     return app_end(&args, rc);

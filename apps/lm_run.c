@@ -34,7 +34,8 @@ static hn_status open_model(const char *path, const char *activations,
 typedef struct generate_options {
     char *model, *prompt, *file; // the prompt, or the file that holds it
     char *activations;
-    int special, stats;
+    int special, stats, ignore_end;
+    app_sampling draw;
     hn_sample_params sample;
 } generate_options;
 
@@ -79,17 +80,18 @@ static int generate_from(const generate_options *g, const char *prompt, size_t n
     return app_close_device(&dev, rc);
 }
 
-static int generate(const generate_options *g, const app_device_options *o)
+static int generate(generate_options *g, const app_device_options *o)
 {
     char *text = NULL;
     size_t n = 0;
 
     if (!g->model || !g->prompt == !g->file)
         return app_usage("--model and one of --prompt and --prompt-file are needed");
-    if (g->sample.n_tokens < 1)
-        return app_usage("--tokens %lld: at least 1", (long long)g->sample.n_tokens);
-    if (!(g->sample.temperature >= 0) || !(g->sample.top_p >= 0) || g->sample.top_k < 0)
-        return app_usage("--temperature, --top-k and --top-p are not negative");
+    const int wrong = app_read_sampling(&g->draw, &g->sample);
+    if (wrong)
+        return wrong;
+    g->sample.ignore_end = g->ignore_end;
+    g->sample.flags = g->special ? HN_ENCODE_SPECIAL : 0;
     if (!g->file)
         return generate_from(g, g->prompt, strlen(g->prompt), o);
     const hn_status s = app_read_text(g->file, &text, &n);
@@ -101,10 +103,7 @@ static int generate(const generate_options *g, const app_device_options *o)
 int app_lm_generate(int argc, const char **argv)
 {
     app_device_options dev = { 0 };
-    generate_options g = { 0 };
-    int tokens = 100, top_k = 0, ignore_end = 0;
-    double temperature = 0.8, top_p = 0;
-    long long seed = 1;
+    generate_options g = { .draw = { .tokens = 100, .temperature = 0.8, .seed = 1 } };
     const struct poptOption table[] = {
         APP_MODEL_OPTION(g.model),
         { "prompt", 'p', POPT_ARG_STRING, &g.prompt, 0, "the text to go on with; may be empty",
@@ -113,15 +112,8 @@ int app_lm_generate(int argc, const char **argv)
           "FILE" },
         { "special", 0, POPT_ARG_NONE, &g.special, 0,
           "special tokens written in the prompt are meant as such", NULL },
-        { "tokens", 'n', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &tokens, 0, "at most", "N" },
-        { "temperature", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &temperature, 0,
-          "0: the likeliest always", "X" },
-        { "top-k", 0, POPT_ARG_INT, &top_k, 0, "choose among the K likeliest (0: all)", "K" },
-        { "top-p", 0, POPT_ARG_DOUBLE, &top_p, 0,
-          "choose among the likeliest with this much probability", "P" },
-        { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &seed, 0, "of the choices",
-          "N" },
-        { "ignore-eos", 0, POPT_ARG_NONE, &ignore_end, 0, "go on after the end token", NULL },
+        APP_SAMPLING_OPTIONS(g.draw, "at most"),
+        { "ignore-eos", 0, POPT_ARG_NONE, &g.ignore_end, 0, "go on after the end token", NULL },
         APP_ACTIVATIONS_OPTION(g.activations),
         { "stats", 0, POPT_ARG_NONE, &g.stats, 0, "tokens a second, to stderr", NULL },
         APP_DEVICE_OPTIONS(dev),
@@ -129,13 +121,6 @@ int app_lm_generate(int argc, const char **argv)
     };
     app_args args;
     int rc = app_begin(argc, argv, table, &args);
-    g.sample = (hn_sample_params){ .temperature = (float)temperature,
-                                   .top_k = top_k,
-                                   .top_p = (float)top_p,
-                                   .seed = (uint64_t)seed,
-                                   .n_tokens = tokens,
-                                   .ignore_end = ignore_end,
-                                   .flags = g.special ? HN_ENCODE_SPECIAL : 0 };
     if (rc < 0)
         rc = generate(&g, &dev);
     return app_end(&args, rc);

@@ -117,3 +117,17 @@ hn_status app_read_activations(const char *word, bool *i8)
                ? HN_OK
                : hn_fail(HN_ERR_ARG, "--activations %s: give f32 or i8", word);
 }
+
+int app_read_sampling(const app_sampling *o, hn_sample_params *out)
+{
+    if (o->tokens < 1)
+        return app_usage("--tokens %d: at least 1", o->tokens);
+    if (!(o->temperature >= 0) || !(o->top_p >= 0) || o->top_k < 0)
+        return app_usage("--temperature, --top-k and --top-p are not negative");
+    out->temperature = (float)o->temperature;
+    out->top_k = o->top_k;
+    out->top_p = (float)o->top_p;
+    out->seed = (uint64_t)o->seed;
+    out->n_tokens = o->tokens;
+    return 0;
+}

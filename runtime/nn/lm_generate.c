@@ -1,6 +1,7 @@
 // Continuing a text: plans for large and small chunks of the prompt and one for single tokens, all
 // over the same caches of keys and values; sampling on the host.
 #include "nn/lm.h"
+#include "nn/logits.h"
 
 #include "base/os.h"
 
@@ -207,15 +208,6 @@ static bool likelier(choice a, choice b)
     return a.p > b.p || (a.p >= b.p && a.id < b.id);
 }
 
-static int32_t likeliest(const float *logits, int64_t n)
-{
-    int64_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (logits[i] > logits[best])
-            best = i;
-    return (int32_t)best;
-}
-
 // Puts heap[at] where it belongs: no element is likelier than the one half its place above it.
 static void sink(choice *heap, int64_t n, int64_t at)
 {
@@ -265,7 +257,7 @@ static int64_t narrow(choice *room, int64_t n, const hn_sample_params *p, double
 static int32_t sample(const float *logits, int64_t n, const hn_sample_params *p, hn_rng *rng,
                       choice *room)
 {
-    const int32_t best = likeliest(logits, n);
+    const int32_t best = hn__likeliest(logits, n);
     const bool narrowed = p->top_k > 0 || (p->top_p > 0 && p->top_p < 1);
     int64_t kept = n;
     double mass = 0;

@@ -2,6 +2,7 @@
 //
 // The beam is CTranslate2's: twice as many candidates as hypotheses; an ended one among the best
 // leaves its place to the next that goes on; the search ends when enough have ended.
+#include "nn/logits.h"
 #include "nn/whisper_decode.h"
 
 #include <math.h>
@@ -101,19 +102,10 @@ static int32_t *row_ids(const hn__search *s, int64_t row)
 
 // ---- one by one ----------------------------------------------------------------------------
 
-static int32_t likeliest(const float *logits, int64_t n)
-{
-    int64_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (logits[i] > logits[best])
-            best = i;
-    return (int32_t)best;
-}
-
 static int32_t sample(hn__search *s, const float *logits)
 {
     const int64_t n = s->rules->vocab;
-    const int32_t best = likeliest(logits, n);
+    const int32_t best = hn__likeliest(logits, n);
     double sum = 0;
 
     for (int64_t i = 0; i < n; i++)
@@ -142,7 +134,7 @@ static bool step_alone(hn__search *s, float *logits, int32_t *ids, int32_t *from
             continue;
         if (s->n || row == 0)
             hn__whisper_mask(s->rules, row_ids(s, row), s->n, x);
-        ids[row] = s->p.temperature > 0 ? sample(s, x) : likeliest(x, vocab);
+        ids[row] = s->p.temperature > 0 ? sample(s, x) : hn__likeliest(x, vocab);
         s->score[row] += (double)x[ids[row]] - hn__log_sum_exp(x, vocab);
         row_ids(s, row)[s->n] = ids[row];
         s->done[row] = ids[row] == s->rules->end;
