@@ -31,7 +31,14 @@ typedef struct hn__host {
     hn__pool *pool;
 } hn__host;
 
-enum { HN__MAX_DISPATCH = 8, HN__MAX_SCRATCH = 4 };
+enum { HN__MAX_DISPATCH = 8, HN__MAX_SCRATCH = 4, HN__VARIANT_PARAMS = 6, HN__MAX_VARIANTS = 32 };
+
+// One of the ways in which an operator can run on a device: a kernel and its parameters.
+typedef struct hn__variant {
+    const char *kernel; // stem of the shader's file that does most of the work
+    int n;              // parameters used; the others are 0
+    uint32_t param[HN__VARIANT_PARAMS]; // what they mean is the operator's: tile sizes, threads
+} hn__variant;
 
 // One dispatch of a shader. Made by hn__add_dispatch with the usual values, then changed.
 typedef struct hn__dispatch {
@@ -54,6 +61,7 @@ typedef struct hn__dispatch {
 // What `launch` fills: dispatches in order, and scratch buffers that they share.
 typedef struct hn__launch {
     const hn_device_info *device;
+    hn__variant variant; // to be taken, of those that `variants` lists; {0} where it is NULL
     bool inplace; // out[0] is the memory of in[0] (HN__INPLACE operators only)
     int n;
     hn__dispatch d[HN__MAX_DISPATCH];
@@ -112,7 +120,11 @@ typedef struct hn__op_fns {
     // dy[k] is {0} for outputs that the loss does not depend on. NULL: refused by name.
     void (*grad)(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val out[],
                  const hn_val dy[], hn_val din[]);
-    // Shaders, push constants and grid; no Vulkan in sight. NULL: fused, or a view.
+    // The ways to launch n on a device: those that are legal there and could be the fastest, first
+    // the one to take where nothing was measured. At least 1, at most HN__MAX_VARIANTS. Results of
+    // all are within the operator's tolerance. NULL: there is one way.
+    int (*variants)(const hn__inst *n, const hn_device_info *d, hn__variant out[]);
+    // Shaders, push constants and grid of l->variant; no Vulkan in sight. NULL: fused, or a view.
     void (*launch)(const hn__inst *n, hn__launch *l);
     void (*sample)(hn_rng *rng, hn__sample *s);
 
@@ -150,6 +162,10 @@ struct hn__op {
 extern const hn__op hn__ops[];
 extern const int hn__n_ops;
 const hn__op *hn__op_find(const char *name); // NULL if there is none
+
+// The variants of an instance on a device, default first; returns how many. One that is {0} where
+// the operator has no choice.
+int hn__variants(const hn__inst *n, const hn_device_info *d, hn__variant out[HN__MAX_VARIANTS]);
 
 // ---- the graph -----------------------------------------------------------------------------
 

@@ -371,44 +371,64 @@ static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem
     return k;
 }
 
-// Software devices: the largest register tile that leaves every lane of a few threads something
-// to do. Measured on llvmpipe (Mesa 22.3, 2 threads; 512 x 512 x 1536): 16 x 16 17 GFLOP/s, 16 x 8
-// 13, 8 x 8 9, 4 x 4 4; tiles in shared memory 1 to 5.
-static void launch_registers(const hn__inst *n, hn__launch *l)
+static int add_variant(hn__variant out[], int n, const char *kernel, uint32_t p0, uint32_t p1)
 {
-    static const struct {
-        uint32_t m, n;
-    } choice[] = { { 16, 16 }, { 8, 8 }, { 4, 4 }, { 1, 4 } };
-    const dims d = hn__matmul_dims_of(n);
-    hn__dispatch *k = dispatch(n, l, "matmul");
-    int c = 0;
-
-    while (c < 3 && ((int64_t)choice[c].m > 2 * d.m ||
-                     d.batch * tiles(d.m, choice[c].m) * tiles(d.n, choice[c].n) < 256))
-        c++;
-    k->spec[0] = 32;
-    k->spec[1] = choice[c].m;
-    k->spec[2] = choice[c].n;
-    k->n_spec = 3;
-    hn__threads(k, d.batch * tiles(d.m, choice[c].m) * tiles(d.n, choice[c].n));
+    out[n] = (hn__variant){ kernel, 2, { p0, p1 } };
+    return n + 1;
 }
 
-static void launch(const hn__inst *n, hn__launch *l)
+// Software devices, "matmul": rows and columns of a thread's register tile. First the largest that
+// leaves every lane of a few threads something to do. Measured on llvmpipe (Mesa 22.3, 2 threads;
+// 512 x 512 x 1536): 16 x 16 17 GFLOP/s, 16 x 8 13, 8 x 8 9, 4 x 4 4; tiles in shared memory 1 to 5.
+static int register_variants(const dims *d, hn__variant out[])
+{
+    static const uint32_t tile[][2] = { { 16, 16 }, { 8, 8 }, { 4, 4 }, { 1, 4 } };
+    enum { N = sizeof tile / sizeof *tile };
+    int best = 0, n = 0;
+
+    while (best < N - 1 && (tile[best][0] > 2 * d->m ||
+                            d->batch * tiles(d->m, tile[best][0]) * tiles(d->n, tile[best][1]) < 256))
+        best++;
+    n = add_variant(out, n, "matmul", tile[best][0], tile[best][1]);
+    for (int c = 0; c < N; c++)
+        if (c != best && tile[c][0] < 2 * d->m + tile[c][0] / 2)
+            n = add_variant(out, n, "matmul", tile[c][0], tile[c][1]);
+    return n;
+}
+
+// GPUs, "matmul_vec": lanes that share a column's sum. "matmul_tile": rows and columns of a
+// workgroup's tile.
+static int variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
 {
     const attr *at = n->attr;
     const dims d = hn__matmul_dims_of(n);
 
-    if (!strcmp(l->device->type, "software")) {
-        launch_registers(n, l);
-    } else if (d.m <= 4) {
-        hn__dispatch *k = dispatch(n, l, "matmul_vec");
+    if (!strcmp(info->type, "software"))
+        return register_variants(&d, out);
+    if (d.m <= 4)
+        return add_variant(out, 0, "matmul_vec", at->transpose_b ? 32 : 4, 0);
+    return add_variant(out, 0, "matmul_tile", 64, 64);
+}
+
+static void launch(const hn__inst *n, hn__launch *l)
+{
+    const uint32_t *p = l->variant.param;
+    const dims d = hn__matmul_dims_of(n);
+    hn__dispatch *k = dispatch(n, l, l->variant.kernel);
+
+    if (!strcmp(l->variant.kernel, "matmul")) {
+        k->spec[0] = 32;
+        k->spec[1] = p[0];
+        k->spec[2] = p[1];
+        k->n_spec = 3;
+        hn__threads(k, d.batch * tiles(d.m, p[0]) * tiles(d.n, p[1]));
+    } else if (!strcmp(l->variant.kernel, "matmul_vec")) {
         k->spec[0] = 128;
-        k->spec[k->n_spec++] = at->transpose_b ? 32 : 4;
-        hn__groups(k, d.batch * tiles(d.n, 128 / k->spec[1]));
+        k->spec[k->n_spec++] = p[0];
+        hn__groups(k, d.batch * tiles(d.n, 128 / p[0]));
     } else {
-        hn__dispatch *k = dispatch(n, l, "matmul_tile");
         k->spec[0] = 128;
-        hn__groups(k, d.batch * tiles(d.m, 64) * tiles(d.n, 64));
+        hn__groups(k, d.batch * tiles(d.m, p[0]) * tiles(d.n, p[1]));
     }
 }
 
@@ -492,5 +512,5 @@ static void sample(hn_rng *rng, hn__sample *s)
 
 const hn__op_fns hn__fns_matmul = {
     .attr_bytes = sizeof(attr), .infer = infer, .ref = ref, .host = host, .scratch = scratch,
-    .stored = stored, .grad = grad, .launch = launch, .sample = sample
+    .stored = stored, .grad = grad, .variants = variants, .launch = launch, .sample = sample
 };

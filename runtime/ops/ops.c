@@ -117,8 +117,13 @@ hn_status hn__want_type(const hn_type *have, const hn_type *want, const char *wh
                          hn__type_text(have, th, sizeof th), hn__type_text(want, tw, sizeof tw));
 }
 
-enum { ROW_LANES = 8 };
 // ---- launching -----------------------------------------------------------------------------
+
+int hn__variants(const hn__inst *n, const hn_device_info *d, hn__variant out[HN__MAX_VARIANTS])
+{
+    out[0] = (hn__variant){ 0 };
+    return n->op->fn->variants ? n->op->fn->variants(n, d, out) : 1;
+}
 
 hn__dispatch *hn__add_dispatch(hn__launch *l, const hn__inst *n, const char *stem)
 {
@@ -155,6 +160,8 @@ void hn__threads(hn__dispatch *d, int64_t n)
 {
     hn__groups(d, (n + d->spec[0] - 1) / d->spec[0]);
 }
+
+enum { ROW_LANES = 8 };
 
 void hn__row_groups(const hn__launch *l, hn__dispatch *d, int64_t n)
 {

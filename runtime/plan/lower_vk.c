@@ -26,7 +26,10 @@ hn_status hn__tmp_vk(hn_plan *p)
         s->launch = hn__arena_alloc(&p->arena, sizeof *s->launch);
         if (!s->launch)
             return hn__nomem(sizeof *s->launch);
+        hn__variant v[HN__MAX_VARIANTS];
+        hn__variants(&s->inst, &p->dev->info, v);
         s->launch->device = &p->dev->info;
+        s->launch->variant = v[0];
         s->launch->inplace = shares_first(p, s);
         s->inst.op->fn->launch(&s->inst, s->launch);
         for (int k = 0; k < s->launch->n_tmp; k++)

@@ -6,9 +6,9 @@
 #include "ops/shader.h"
 #include "plan/case.h"
 
-// Fills `got` from the op's dispatches on a Vulkan device without a plan: outputs are full of a
-// pattern that goes on behind them; a second time in place where the op allows it. DEVICE where
-// the pattern behind an output changed. UNSUPPORTED where the op has no launch. `planted`: serves
+// Fills `got` from the op's dispatches on a Vulkan device without a plan, with each of its variants
+// in turn, and compares: outputs are full of a pattern that goes on behind them; a second time in
+// place where the op allows it. DEVICE where a result or the pattern behind it is wrong. UNSUPPORTED where the op has no launch. `planted`: serves
 // in the place of every shader; otherwise NULL.
 hn_status hn__case_run_kernels(hn__case *c, hn_device *dev, const hn__shader *planted);
 

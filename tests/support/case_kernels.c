@@ -108,9 +108,10 @@ static hn_status run_once(hn__case *c, hn_device *dev, const hn__launch *l, cons
     return HN_OK;
 }
 
-static hn_status run(hn__case *c, hn_device *dev, bool inplace, const hn__shader *planted)
+static hn_status run(hn__case *c, hn_device *dev, const hn__variant *v, bool inplace,
+                     const hn__shader *planted)
 {
-    hn__launch l = { .device = &dev->info, .inplace = inplace };
+    hn__launch l = { .device = &dev->info, .variant = *v, .inplace = inplace };
     buffers b = { { 0 } };
 
     c->op->fn->launch(&c->s.inst, &l);
@@ -127,14 +128,27 @@ static hn_status run(hn__case *c, hn_device *dev, bool inplace, const hn__shader
     return s;
 }
 
+static hn_status run_variant(hn__case *c, hn_device *dev, const hn__variant *v,
+                             const hn__shader *planted)
+{
+    HN_TRY(run(c, dev, v, false, planted));
+    HN_TRY(hn__case_compare(c));
+    if (c->op->flags & HN__INPLACE) {
+        HN_TRY(hn_context(run(c, dev, v, true, planted), "in place"));
+        HN_TRY(hn__case_compare(c));
+    }
+    return HN_OK;
+}
+
 hn_status hn__case_run_kernels(hn__case *c, hn_device *dev, const hn__shader *planted)
 {
     if (!c->op->fn->launch || dev->info.kind != HN_DEVICE_VULKAN)
         return hn_fail(HN_ERR_UNSUPPORTED, "no kernel");
-    HN_TRY(run(c, dev, false, planted));
-    if (c->op->flags & HN__INPLACE) {
-        HN_TRY(hn__case_compare(c));
-        HN_TRY(hn_context(run(c, dev, true, planted), "in place"));
-    }
+    hn__variant v[HN__MAX_VARIANTS];
+    const int n = hn__variants(&c->s.inst, &dev->info, v);
+    for (int i = 0; i < n; i++)
+        HN_TRY(hn_context(run_variant(c, dev, &v[i], planted), "%s %u %u %u",
+                          v[i].kernel ? v[i].kernel : "kernel", v[i].param[0], v[i].param[1],
+                          v[i].param[2]));
     return HN_OK;
 }
