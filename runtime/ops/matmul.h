@@ -27,6 +27,11 @@ hn__matmul_dims hn__matmul_dims_of(const hn__inst *n);
 // The epilogue of n neighbouring elements on the host; bias and residual may be NULL.
 void hn__matmul_finish(int act, int64_t n, float *y, const float *bias, const float *residual);
 
+// ---- on devices (matmul_launch.c) -----------------------------------------------------------
+
+int hn__matmul_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[]);
+void hn__matmul_launch(const hn__inst *n, hn__launch *l);
+
 // ---- b as it is stored (matmul_quant.c) ----------------------------------------------------
 
 // Whether the types of a and b go together; SHAPE or ARG with both where they do not.
