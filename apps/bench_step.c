@@ -8,6 +8,7 @@
 
 #include "base/os.h"
 #include "progress.h"
+#include "train.h"
 
 // ---- the model -----------------------------------------------------------------------------
 
@@ -59,6 +60,7 @@ static hn_status make_trainer(const step_bench *b, hn_device *d, const variant *
     hn_train_params p = b->params;
     p.no_fuse = v->no_fuse;
     p.no_replay = v->no_replay;
+    p.optimizer.recompute = v->n_again;
     return hn_context(hn_trainer_create(d, &p, b->tokens, b->n_tokens, out), "%s", v->name);
 }
 
@@ -225,14 +227,15 @@ static void choose_variants(step_bench *b)
 {
     const step_options *o = b->o;
     b->v[b->n_variants++] = (variant){ .name = "fused, replayed" };
-    if (o->no_fuse)
+    if (o->no_fuse && !o->only_first)
         b->v[b->n_variants++] = (variant){ .name = "not fused", .no_fuse = true };
-    if (o->no_replay)
+    if (o->no_replay && !o->only_first)
         b->v[b->n_variants++] = (variant){ .name = "recorded anew", .no_replay = true };
-    b->v[b->n_variants++] =
-        (variant){ .name = "not fused, not replayed", .no_fuse = true, .no_replay = true };
-    if (o->only_first)
-        b->n_variants = 1;
+    if (!o->only_first)
+        b->v[b->n_variants++] =
+            (variant){ .name = "not fused, not replayed", .no_fuse = true, .no_replay = true };
+    if (o->n_again)
+        b->v[b->n_variants++] = (variant){ .name = "recomputed", .n_again = o->n_again };
 }
 
 static hn_status run(step_bench *b)
@@ -303,7 +306,9 @@ int app_bench_step(int argc, const char **argv)
         { "no-replay", 0, POPT_ARG_NONE, &o.no_replay, 0,
           "measure fused dispatches recorded anew too", NULL },
         { "only-first", 0, POPT_ARG_NONE, &o.only_first, 0,
-          "measure the fused and replayed step alone", NULL },
+          "leave out the step that is neither fused nor replayed", NULL },
+        { "recompute", 0, POPT_ARG_STRING, &o.recompute, 0,
+          "measure it with blocks computed again too: blocks (all) or how many", "N" },
         { "small", 0, POPT_ARG_NONE, &o.small, 0, "a model of width 64 on 2 x 64 tokens", NULL },
         { "export", 0, POPT_ARG_STRING, &o.export_path, 0,
           "keep first weights, batches and losses as safetensors", "FILE" },
@@ -315,6 +320,8 @@ int app_bench_step(int argc, const char **argv)
     int rc = app_begin(argc, argv, options, &args);
     if (rc < 0)
         rc = bench_usage(&o.bench);
+    if (rc < 0 && train_blocks(o.recompute, &o.n_again))
+        rc = APP_USAGE;
     if (rc < 0)
         rc = step(&o);
     return app_end(&args, rc);

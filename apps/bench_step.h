@@ -9,13 +9,15 @@
 typedef struct step_options {
     bench_options bench;
     int no_fuse, no_replay, only_first, small;
-    char *export_path;
+    char *export_path, *recompute;
+    int n_again; // what recompute says
 } step_options;
 
 // One way to run the same step.
 typedef struct variant {
     const char *name;
     bool no_fuse, no_replay;
+    int n_again; // blocks computed again
     hn_trainer *trainer;
     double seconds[BENCH_MOST_REPEATS];
     double loss[2 * BENCH_MOST_REPEATS]; // of each step from the first
@@ -24,7 +26,7 @@ typedef struct variant {
     hn_plan_info plan;
 } variant;
 
-enum { MOST_VARIANTS = 4, MOST_PLAN_STEPS = 4096, CPU_STEPS = 2, SMALL_STEPS = 3 };
+enum { MOST_VARIANTS = 8, MOST_PLAN_STEPS = 4096, CPU_STEPS = 2, SMALL_STEPS = 3 };
 
 typedef struct step_bench {
     const step_options *o;

@@ -61,6 +61,7 @@ static json_t *variant_json(const step_bench *b, int k)
     app_json_set(o, "name", app_json_text(v->name));
     app_json_set(o, "no_fuse", json_boolean(v->no_fuse));
     app_json_set(o, "no_replay", json_boolean(v->no_replay));
+    app_json_set(o, "blocks_recomputed", app_json_int(v->n_again)); // -1: all
     app_json_set(o, "wall", bench_json(&v->stats));
     app_json_set(o, "times_ms", times);
     app_json_set(o, "losses", losses);
@@ -71,6 +72,7 @@ static json_t *variant_json(const step_bench *b, int k)
     app_json_set(o, "operators", app_json_int(v->plan.n_ops));
     app_json_set(o, "block_bytes", app_json_int(v->plan.block_bytes));
     app_json_set(o, "live_bytes", app_json_int(v->plan.live_bytes));
+    app_json_set(o, "io_bytes", app_json_int(v->plan.io_bytes));
     app_json_set(o, "weight_bytes", app_json_int(v->plan.weight_bytes));
     return o;
 }

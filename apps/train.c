@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 // ---- settings ------------------------------------------------------------------------------
@@ -56,7 +57,8 @@ static hn_status make_params(train_run *r)
         .tune = tune,
         .optimizer = { .adamw = { (float)o->beta1, (float)o->beta2, 1e-8f, (float)o->decay },
                        .clip = (float)o->clip,
-                       .scale_loss = o->scale_loss },
+                       .scale_loss = o->scale_loss,
+                       .recompute = r->recompute },
         .batch = o->batch,
         .steps = o->steps,
         .lr = (float)lr,
@@ -97,9 +99,26 @@ static hn_status open_all(train_run *r)
     return app_open_device(&o->dev, &r->dev);
 }
 
+int train_blocks(const char *word, int *out)
+{
+    char *end;
+
+    *out = 0;
+    if (!word || !strcmp(word, "none"))
+        return 0;
+    const long n = strtol(word, &end, 10);
+    *out = !strcmp(word, "blocks") ? HN_RECOMPUTE_ALL : (int)n;
+    if (*out != HN_RECOMPUTE_ALL && (end == word || *end || n < 1 || n > 1 << 20))
+        return app_usage("--recompute %s: use none, blocks, or how many blocks", word);
+    return 0;
+}
+
 int train_begin(train_run *r, const train_options *o)
 {
     r->o = o;
+    const int rc = train_blocks(o->recompute, &r->recompute);
+    if (rc)
+        return rc;
     if (!o->out)
         return app_usage("--out DIR is needed: the folder of the run");
     if ((o->freeze || o->lora) && !o->from)

@@ -9,7 +9,7 @@
 
 typedef struct train_options {
     app_device_options dev;
-    char *out, *from, *freeze, *lora_targets;
+    char *out, *from, *freeze, *lora_targets, *recompute;
     int batch, steps, warmup, stop_after, save_every, resume, scale_loss, lora;
     double minutes, lr, lr_end, decay, clip, dropout, beta1, beta2, lora_alpha;
     long long seed;
@@ -56,6 +56,9 @@ typedef struct train_options {
     TRAIN_REAL("clip", (o).clip, "largest norm of the gradient (0: none)"),                       \
     TRAIN_REAL("beta1", (o).beta1, "of AdamW"),                                                   \
     TRAIN_REAL("beta2", (o).beta2, "of AdamW"),                                                   \
+    TRAIN_WORD("recompute", (o).recompute,                                                        \
+               "blocks whose activations are computed again, not kept: none, blocks or the first N", \
+               "N"),                                                                              \
     TRAIN_FLAG("scale-loss", (o).scale_loss, "dynamic loss scaling"),                             \
     { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &(o).seed, 0,                     \
       "of weights, data order and dropout", "N" },                                                \
@@ -69,6 +72,7 @@ typedef struct train_run {
     char *from;           // --from as a path; NULL: none
     char *resumed;        // of a run that goes on: its newest good checkpoint
     hn_device *dev;
+    int recompute;
     hn_train_params params; // the command adds what is the model's own
     // Makes a trainer of params.
     hn_status (*create)(struct train_run *r, hn_trainer **out);
@@ -92,6 +96,8 @@ typedef struct train_run {
     int64_t here;         // steps of this run
 } train_run;
 
+// What --recompute says (NULL: none) as hn_optimizer_params has it; 2, said, where it says nothing.
+int train_blocks(const char *word, int *out);
 // Checks what the options say together (2, said, where they do not fit), the folder of the run and
 // the model that it starts from, opens the device, and fills params with what the options say.
 // Returns an exit code to end with, or -1.

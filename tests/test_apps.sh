@@ -88,6 +88,7 @@ tune() {
     small="--vocab 280 --width 16 --layers 1 --heads 2 --context 8 --batch 1"
     expect 0 "saved in base" lm train --device cpu --out base $small --steps 2 text
     expect 2 "--width and --from: 'base' has its own" lm train --out z --from base --width 16 text
+    expect 2 "--recompute 0" lm train --out z --recompute 0 text
     expect 2 "--freeze needs --from" lm train --out z --freeze embed text
     expect 2 "--lora-targets needs --lora" lm train --out z --from base --lora-targets q text
     expect 1 "begins with 'embde'" lm train --device cpu --out z --from base --freeze embde text

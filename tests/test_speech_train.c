@@ -219,6 +219,27 @@ static void check_resume(void **state)
     hn_trainer_destroy(&t);
 }
 
+// Encoder and decoder with their blocks computed again: the same bits in fewer bytes.
+static void check_recompute(void **state)
+{
+    (void)state;
+    hn_train_params p = params();
+    int64_t bytes[2];
+    double loss[2];
+
+    p.tune = (hn_tune_params){ 0 };
+    for (int k = 0; k < 2; k++) {
+        p.optimizer.recompute = k ? HN_RECOMPUTE_ALL : 0;
+        hn_trainer *t = open_trainer(&p);
+        loss[k] = steps(t, 3);
+        bytes[k] = hn_plan_get_info(hn_trainer_plan(t)).block_bytes;
+        hn_trainer_destroy(&t);
+    }
+    CHECK(loss[0] == loss[1], "loss %.9g, %.9g with blocks computed again", loss[0], loss[1]);
+    CHECK(bytes[1] < bytes[0], "%d bytes, %d with blocks computed again", (int)bytes[0],
+          (int)bytes[1]);
+}
+
 static void refused(const hn_clip *c, int64_t n, double window, const char *language,
                     hn_status want, const char *words)
 {
@@ -267,6 +288,7 @@ int main(void)
         cmocka_unit_test(check_decoder),
         cmocka_unit_test(check_adapters),
         cmocka_unit_test(check_resume),
+        cmocka_unit_test(check_recompute),
         cmocka_unit_test(check_refused),
     };
     const hn_device_params p = test_device_params();

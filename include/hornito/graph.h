@@ -76,6 +76,13 @@ HN_API void hn_assign(hn_graph *g, hn_val dst, hn_val src);
 // text names it); NOMEM.
 HN_API hn_status hn_graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, hn_val out[]);
 
+// Says that v ends a block of the forward pass: what lies between two marked values may be computed
+// again from the first of them when the gradient comes there, instead of being kept until then
+// (Chen et al. 2016, arXiv 1604.06174; hn_optimizer_params.recompute). Changes nothing by itself.
+// Blocks are marked in the order they are built.
+HN_API void hn_mark_block(hn_graph *g, hn_val v);
+enum { HN_RECOMPUTE_ALL = -1 }; // as a number of blocks
+
 // The params (not states) of the graph in the order they were made: *out is allocated and freed
 // by hn_params_destroy.
 typedef struct hn_named_val {

@@ -17,6 +17,9 @@ typedef struct hn_optimizer_params {
     bool scale_loss;         // dynamic loss scaling: halve on overflow, double after a while
     float first_scale;       // 0: 65536
     int scale_interval;      // steps without overflow before doubling; 0: 2000
+    // Of how many blocks (hn_mark_block), from the first, activations are computed again for the
+    // gradient instead of kept: less memory for up to a third more time, and the same bits.
+    int recompute;           // 0: of none; HN_RECOMPUTE_ALL
 } hn_optimizer_params;
 
 typedef struct hn_optimizer_out {

@@ -1,4 +1,9 @@
 // Reverse-mode gradients: walks the nodes from the loss back and lets each operator add its own.
+//
+// A block that is computed again (Chen et al. 2016, arXiv 1604.06174) has its nodes copied where the
+// walk enters it, and the gradients of its operators read the copies. The block's last value is
+// marked, so it is kept, and so is what anything outside reads; with no reader left, the first
+// values of the others end in the forward pass.
 #include "hornito/ops.h"
 #include "ir/ir.h"
 
@@ -8,6 +13,9 @@ typedef struct walk {
     hn_graph *g;
     hn_val *d;      // gradient so far of each value that was there at the start
     bool *needed;   // values that depend on one of wrt
+    uint32_t *copy; // of values computed again; 0: not yet
+    int n_again;    // blocks, from the first
+    int block;      // whose copies are there; -1: none so far
 } walk;
 
 static void add_to(walk *w, uint32_t value, hn_val dv)
@@ -15,6 +23,48 @@ static void add_to(walk *w, uint32_t value, hn_val dv)
     if (!dv.id || !w->needed[value])
         return;
     w->d[value] = w->d[value].id ? hn_add(w->g, w->d[value], dv) : dv;
+}
+
+// The node of the k-th mark.
+static int64_t mark_node(const hn_graph *g, int64_t k)
+{
+    return g->values[g->marks[k]].node;
+}
+
+// The block to be computed again that the node is in, between mark k and mark k + 1; -1: none.
+static int block_of(const walk *w, int64_t node)
+{
+    for (int k = 0; k < w->n_again; k++)
+        if (node > mark_node(w->g, k) && node <= mark_node(w->g, k + 1))
+            return k;
+    return -1;
+}
+
+// Copies the block's nodes, but for the last and for what lies in weights or came from the caller.
+static void copy_block(walk *w, int k)
+{
+    hn_graph *g = w->g;
+
+    for (int64_t i = mark_node(g, k) + 1; i < mark_node(g, k + 1) && !g->status; i++) {
+        hn__node n = g->nodes[i]; // a copy: the array may move
+        hn_val in[HN__MAX_IN];
+        if (n.op->flags & HN__SOURCE)
+            continue;
+        for (int j = 0; j < n.n_in; j++)
+            in[j].id = w->copy[n.in[j]] ? w->copy[n.in[j]] : n.in[j];
+        n.again = (uint32_t)k + 1;
+        const hn_val v = hn__emit_copy(g, &n, in);
+        for (int j = 0; j < n.n_out; j++)
+            w->copy[n.out + (uint32_t)j] = hn__out(v, j).id;
+    }
+    w->block = k;
+}
+
+// The value as the gradient of a node in block k reads it.
+static hn_val as_read(const walk *w, uint32_t value, int k)
+{
+    const bool same = k >= 0 && block_of(w, w->g->values[value].node) == k;
+    return (hn_val){ same && w->copy[value] ? w->copy[value] : value };
 }
 
 // One node: the gradients of its outputs to those of its inputs.
@@ -26,18 +76,23 @@ static hn_status step(walk *w, int64_t at)
     bool reached = false, wanted = false;
 
     for (int i = 0; i < n.n_in; i++) {
-        in[i] = (hn_val){ n.in[i] };
         wanted |= w->needed[n.in[i]];
     }
     for (int i = 0; i < n.n_out; i++) {
-        out[i] = (hn_val){ n.out + (uint32_t)i };
-        dy[i] = w->d[out[i].id];
+        dy[i] = w->d[n.out + (uint32_t)i];
         reached |= dy[i].id != 0;
     }
     if (!reached || !wanted || n.op->flags & HN__NO_GRAD)
         return HN_OK;
     if (!n.op->fn->grad)
         return hn_fail(HN_ERR_UNSUPPORTED, "operator %s has no gradient", n.op->name);
+    const int block = block_of(w, at);
+    if (block >= 0 && block != w->block)
+        copy_block(w, block);
+    for (int i = 0; i < n.n_in; i++)
+        in[i] = as_read(w, n.in[i], block);
+    for (int i = 0; i < n.n_out; i++)
+        out[i] = as_read(w, n.out + (uint32_t)i, block);
     const hn__inst inst = hn__graph_inst(g, at);
     n.op->fn->grad(g, &inst, in, out, dy, din);
     for (int i = 0; i < n.n_in; i++)
@@ -89,13 +144,23 @@ static hn_status check(const hn_graph *g, hn_val loss, const hn_val wrt[], int n
     return HN_OK;
 }
 
-hn_status hn_graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, hn_val out[])
+static int blocks_again(const hn_graph *g, int n_again)
+{
+    const int most = g->n_marks > 1 ? (int)g->n_marks - 1 : 0;
+    return n_again < 0 || n_again > most ? most : n_again;
+}
+
+hn_status hn__graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, int n_again,
+                         hn_val out[])
 {
     HN_TRY(check(g, loss, wrt, n));
     const int64_t n_nodes = g->n_nodes, n_values = g->n_values;
-    walk w = { g, hn__calloc((size_t)n_values, sizeof(hn_val)), hn__calloc((size_t)n_values, 1) };
+    walk w = { .g = g, .n_again = blocks_again(g, n_again), .block = -1 };
     hn_status s = HN_OK;
-    if (!w.d || !w.needed)
+    w.d = hn__calloc((size_t)n_values, sizeof *w.d);
+    w.needed = hn__calloc((size_t)n_values, sizeof *w.needed);
+    w.copy = hn__calloc((size_t)n_values, sizeof *w.copy);
+    if (!w.d || !w.needed || !w.copy)
         s = hn__nomem((size_t)n_values * sizeof(hn_val));
     if (s == HN_OK)
         s = run(&w, loss, wrt, n, out);
@@ -107,5 +172,11 @@ hn_status hn_graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, hn_
     }
     hn__free(w.d);
     hn__free(w.needed);
+    hn__free(w.copy);
     return s;
+}
+
+hn_status hn_graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, hn_val out[])
+{
+    return hn__graph_grad(g, loss, wrt, n, 0, out);
 }

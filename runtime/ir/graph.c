@@ -30,6 +30,7 @@ void hn_graph_destroy(hn_graph **g)
     hn__free((*g)->values);
     hn__free((*g)->outputs);
     hn__free((*g)->assigns);
+    hn__free((*g)->marks);
     hn__free(*g);
     *g = NULL;
 }
@@ -134,6 +135,7 @@ hn_val hn__emit_copy(hn_graph *g, const hn__node *n, const hn_val in[])
     if (!v.id)
         return v;
     hn__node *made = &g->nodes[g->n_nodes - 1];
+    made->again = n->again;
     if (n->name) {
         made->name = hn__arena_string(&g->arena, n->name);
         if (!made->name)
@@ -201,6 +203,23 @@ void hn_assign(hn_graph *g, hn_val dst, hn_val src)
                         sizeof *g->assigns);
     if (s == HN_OK)
         g->assigns[g->n_assigns++] = (hn__assignment){ dst.id, src.id };
+    else
+        hn__graph_fail(g, s);
+}
+
+void hn_mark_block(hn_graph *g, hn_val v)
+{
+    if (g->status)
+        return;
+    hn_status s = HN_OK;
+    if (v.id == 0 || v.id >= g->n_values)
+        s = hn_fail(HN_ERR_ARG, "a block ends in no value of this graph");
+    else if (g->n_marks && g->values[g->marks[g->n_marks - 1]].node >= g->values[v.id].node)
+        s = hn_fail(HN_ERR_ARG, "a block ends before the one that was marked last");
+    if (s == HN_OK)
+        s = hn__reserve((void **)&g->marks, &g->cap_marks, g->n_marks + 1, sizeof *g->marks);
+    if (s == HN_OK)
+        g->marks[g->n_marks++] = v.id;
     else
         hn__graph_fail(g, s);
 }

@@ -176,6 +176,7 @@ typedef struct hn__node {
     uint32_t out;            // id of the first output; the others follow
     void *attr;              // op->fn->attr_bytes, in the arena
     const char *name;        // of inputs, params and states; otherwise NULL
+    uint32_t again;          // the block that it computes again, from 1; 0: none
 } hn__node;
 
 typedef struct hn__value {
@@ -203,6 +204,8 @@ struct hn_graph {
     int64_t n_outputs, cap_outputs;
     hn__assignment *assigns;
     int64_t n_assigns, cap_assigns;
+    uint32_t *marks; // values that end blocks, in the order of their nodes
+    int64_t n_marks, cap_marks;
     hn_status status;
     char error[512]; // of the first failure
 };
@@ -242,6 +245,11 @@ static inline const hn_type *hn__type(const hn_graph *g, hn_val v)
 {
     return &g->values[v.id].type;
 }
+
+// hn_graph_grad, reading values of the first n_again blocks (all: HN_RECOMPUTE_ALL) from copies of
+// their nodes, which stand where the gradient comes to the block.
+hn_status hn__graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, int n_again,
+                         hn_val out[]);
 
 // A simplified copy of g that keeps outputs and assignments: constants folded, equal nodes
 // shared, what nothing needs dropped.

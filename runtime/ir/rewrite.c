@@ -1,5 +1,6 @@
 // Rewrites: a simplified copy of a graph. Constants are folded by the references, equal nodes are
-// shared, and what no output or assignment needs is dropped. Random operators are left alone.
+// shared, and what no output or assignment needs is dropped. Random operators are left alone, and
+// what computes a block again is not shared with what computed it first.
 #include "ir/ir.h"
 
 #include <string.h>
@@ -48,14 +49,15 @@ static uint64_t hash_node(const hn__node *n)
 
     if (is_constant(n))
         return hn__hash(a->data, (size_t)hn_type_bytes(&a->type), (uint64_t)a->type.dtype);
-    uint64_t h = hn__hash(&n->op, sizeof n->op, 0);
+    uint64_t h = hn__hash(&n->op, sizeof n->op, n->again);
     h = hn__hash(n->in, sizeof *n->in * (size_t)n->n_in, h);
     return n->attr ? hn__hash(n->attr, n->op->fn->attr_bytes, h) : h;
 }
 
 static bool same_node(const hn__node *a, const hn__node *b)
 {
-    if (a->op != b->op || a->name || b->name || a->n_in != b->n_in || !a->attr != !b->attr)
+    if (a->op != b->op || a->name || b->name || a->n_in != b->n_in || !a->attr != !b->attr ||
+        a->again != b->again)
         return false;
     if (is_constant(a)) {
         const hn__source_attr *x = a->attr, *y = b->attr;

@@ -295,7 +295,10 @@ hn_val hn_lm_hidden(hn_graph *g, const hn_lm_config *c, hn_val ids, const hn_lm_
         return hn__graph_fail(g, s);
     const hn_val positions = b.b->positions.id ? b.b->positions : count_up(g, b.t);
     hn_val x = dropout(&b, embed(&b, ids, positions));
-    for (b.layer = 0; b.layer < c->layers; b.layer++)
+    hn_mark_block(g, x);
+    for (b.layer = 0; b.layer < c->layers; b.layer++) {
         x = block(&b, x, positions);
+        hn_mark_block(g, x);
+    }
     return norm(&b, c->family == HN_LM_LLAMA ? "model.norm" : "ln_f", x);
 }

@@ -278,8 +278,11 @@ hn_val hn_whisper_encoder(hn_graph *g, const hn_whisper_config *c, hn_val mel,
     x = convolve(&b, "conv2", x, 2); // [B, F, d]
     const hn_val positions = table(&b, "embed_positions", c->frames);
     x = dropout(&b, hn_add(g, x, hn_slice(g, positions, 0, 0, frames, 1)));
-    for (b.layer = 0; b.layer < b.layers; b.layer++)
+    hn_mark_block(g, x);
+    for (b.layer = 0; b.layer < b.layers; b.layer++) {
         x = feed_forward(&b, self_attention(&b, x));
+        hn_mark_block(g, x);
+    }
     b.layer = -1;
     return norm(&b, "layer_norm", x);
 }
@@ -323,8 +326,11 @@ hn_val hn_whisper_decoder(hn_graph *g, const hn_whisper_config *c, hn_val ids, h
         return hn__graph_fail(g, s);
     builder b = decoder_of(g, c, build);
     hn_val x = dropout(&b, embed(&b, ids));
-    for (b.layer = 0; b.layer < b.layers; b.layer++)
+    hn_mark_block(g, x);
+    for (b.layer = 0; b.layer < b.layers; b.layer++) {
         x = feed_forward(&b, cross_attention(&b, self_attention(&b, x), audio));
+        hn_mark_block(g, x);
+    }
     b.layer = -1;
     return norm(&b, "layer_norm", x);
 }

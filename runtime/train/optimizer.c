@@ -119,7 +119,7 @@ hn_status hn_optimize(hn_graph *g, hn_val loss, hn_val lr, const hn_optimizer_pa
         loss = hn_mul(g, hn_reshape(g, loss, 1, (int64_t[]){ 1 }), s.scale);
     }
     if (st == HN_OK)
-        st = hn_graph_grad(g, loss, wrt, n, grads);
+        st = hn__graph_grad(g, loss, wrt, n, p->recompute, grads);
     if (st == HN_OK) {
         add_steps(g, params, grads, n, lr, p, &s, out);
         st = hn_graph_status(g);

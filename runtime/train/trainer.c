@@ -76,7 +76,8 @@ static hn_status check_memory(const hn_graph *g, const hn_graph *loss, hn_device
     return hn_fail(HN_ERR_NOMEM,
                    "a step takes %" PRId64 " MiB (%" PRId64 " of weights and moments, %" PRId64
                    " of activations and gradients), the device has %" PRId64
-                   ": freeze weights, train low-rank adapters, or make the batch smaller",
+                   ": compute blocks again, freeze weights, train low-rank adapters, or make the "
+                   "batch smaller",
                    (all + mib - 1) / mib, i.weight_bytes / mib, plans / mib, heap / mib);
 }
 

@@ -292,6 +292,8 @@ static hn_status copy_all(const tuning *t)
         hn_output(t->to, g->outputs[i].name, t->map[g->outputs[i].val]);
     for (int64_t i = 0; i < g->n_assigns; i++)
         hn_assign(t->to, t->map[g->assigns[i].dst], t->map[g->assigns[i].src]);
+    for (int64_t i = 0; i < g->n_marks; i++)
+        hn_mark_block(t->to, t->map[g->marks[i]]);
     return hn_graph_status(t->to);
 }
 

@@ -1,14 +1,16 @@
 #!/usr/bin/python3
 """The training steps of `hornito bench step --export FILE`, made by PyTorch.
 
-    torch_step.py FILE [--threads N] [--warmup N]
+    torch_step.py FILE [--threads N] [--warmup N] [--memory third|three]
 
 The same model from the same weights on the same batches: GPT-2's layout, no dropout, AdamW with decay
 on matrices only. Prints JSON: seconds of each step after the warm-up, losses of all steps, hornito's
-losses of the file, and which BLAS was loaded. Written plainly, as people write such models in
+losses of the file, which BLAS was loaded, and with --memory the most bytes of tensors in the third step. Written plainly, as people write such models in
 PyTorch 1.13, which has no fused attention for processors.
 """
 import argparse
+import contextlib
+import gc
 import json
 import math
 import struct
@@ -73,12 +75,32 @@ class Model(torch.nn.Module):
         return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.reshape(-1))
 
 
+def tensor_bytes():
+    """Bytes of all tensors that are alive, storages counted once."""
+    gc.collect()
+    return sum({t.storage().data_ptr(): t.storage().nbytes() for t in gc.get_objects() if isinstance(t, torch.Tensor)}.values())
+
+
+def peak_of(profile):
+    """The largest running sum of what was taken and given back, from the mark "third" on if there is one."""
+    live, peak = 0, 0
+    events = profile.profiler.kineto_results.events()
+    begin = max((e.start_us() for e in events if e.name() == "third"), default=0)
+    for e in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_us()):
+        live += e.nbytes()
+        if e.start_us() >= begin:
+            peak = max(peak, live)
+    return peak
+
+
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("file")
     args.add_argument("--threads", type=int, default=2)
     args.add_argument("--warmup", type=int, default=2)
     args.add_argument("--foreach", action="store_true", help="AdamW over lists of tensors")
+    args.add_argument("--memory", choices=["third", "three"], help="profile the third step, or all until its end: the "
+                      "first does not see that gradients of the second are freed")
     args = args.parse_args()
     torch.set_num_threads(args.threads)
 
@@ -93,20 +115,33 @@ def main():
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, foreach=args.foreach)
 
     seconds, losses = [], []
-    for i in range(len(ids)):
-        began = time.perf_counter()
+    memory = {}
+
+    def step(i):
         loss = model(torch.tensor(ids[i]).long(), torch.tensor(targets[i]).long())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+
+    for i in range(len(ids)):
+        began = time.perf_counter()
+        if args.memory and i == (2 if args.memory == "third" else 0):
+            before = tensor_bytes()
+            profile = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True)
+            profile.start()
+        with torch.profiler.record_function("third") if i == 2 else contextlib.nullcontext():
+            step(i)
+        if args.memory and i == 2:
+            profile.stop()
+            memory = {"profiled": args.memory, "live_before_bytes": before, "peak_bytes": before + peak_of(profile)}
         seconds.append(time.perf_counter() - began)
     with open("/proc/self/maps") as f:
         blas = sorted({line.split()[-1] for line in f if "blas" in line.split()[-1]})
     print(json.dumps({
         "torch": torch.__version__, "threads": torch.get_num_threads(), "blas": blas,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "seconds": seconds[args.warmup:], "losses": losses, "hornito_losses": [float(x) for x in theirs],
+        "memory": memory, "seconds": seconds[args.warmup:], "losses": losses, "hornito_losses": [float(x) for x in theirs],
     }))
 
 
