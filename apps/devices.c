@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "ops/shader.h"
 
 // Names of the features in `bits`, with spaces between.
 static void feature_words(uint32_t bits, char *out, size_t n)
@@ -15,6 +16,18 @@ static void feature_words(uint32_t bits, char *out, size_t n)
         if (bits >> i & 1 && at < n)
             at += (size_t)snprintf(out + at, n - at, "%s%s", at ? " " : "",
                                    hn_feature_name((hn_feature)(1u << i)));
+}
+
+// Sizes of cooperative matrices, and whether this build has kernels for them.
+static void print_matrices(const hn_device_info *d)
+{
+    for (int i = 0; i < d->n_matrices; i++)
+        printf("%s%ux%ux%u %s", i ? ", " : "    matrices  ", d->matrices[i].m, d->matrices[i].n,
+               d->matrices[i].k, hn_dtype_name(d->matrices[i].type));
+    if (d->n_matrices)
+        puts(hn__shader_find("matmul_coop.f16")
+                 ? ""
+                 : "; not used: this build had no glslang 13 or newer (tools/get-glslang)");
 }
 
 static void print_device(const hn_device_info *d, bool chosen)
@@ -41,6 +54,7 @@ static void print_device(const hn_device_info *d, bool chosen)
     printf("\n    features  %s\n", *words ? words : "none beyond the floor");
     feature_words(~d->features, words, sizeof words);
     printf("    lacks     %s\n", *words ? words : "nothing");
+    print_matrices(d);
 }
 
 static int print_json(const hn_device_info *list, int n, const hn_device_info *chosen,

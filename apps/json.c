@@ -75,6 +75,22 @@ static json_t *features(uint32_t bits)
     return o;
 }
 
+static json_t *matrices(const hn_device_info *d)
+{
+    json_t *list = app_json_array();
+
+    for (int i = 0; i < d->n_matrices; i++) {
+        const hn_matrix_size *m = &d->matrices[i];
+        json_t *o = app_json_object();
+        app_json_set(o, "m", app_json_int(m->m));
+        app_json_set(o, "n", app_json_int(m->n));
+        app_json_set(o, "k", app_json_int(m->k));
+        app_json_set(o, "type", app_json_text(hn_dtype_name(m->type)));
+        app_json_add(list, o);
+    }
+    return list;
+}
+
 json_t *app_json_device(const hn_device_info *d)
 {
     char api[32];
@@ -97,6 +113,7 @@ json_t *app_json_device(const hn_device_info *d)
     app_json_set(o, "max_binding_bytes", app_json_int(d->max_binding_bytes));
     app_json_set(o, "subgroup_size", app_json_int(d->subgroup_size));
     app_json_set(o, "features", features(d->features));
+    app_json_set(o, "matrices", matrices(d));
     return o;
 }
 

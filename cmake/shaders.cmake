@@ -1,6 +1,7 @@
 # Compiles each shader for each element type it takes and gathers the SPIR-V in one C file.
 # Types: f32; f16 and bf16 with 16-bit storage; f16p and bf16p packed two to a 32-bit word.
 # w_<type>: everything f32 but one operand, the weights, which have that type (shaders/weights.glsl).
+# <stem>_coop.comp needs a glslang that knows cooperative matrices, and is left out where there is none.
 # A shader whose first lines hold "types: f32" is compiled for those types only.
 set(generated ${CMAKE_BINARY_DIR}/generated/shaders)
 file(MAKE_DIRECTORY ${generated})
@@ -10,6 +11,9 @@ set(list_text "// Made by cmake/shaders.cmake.\n")
 set(table_text "")
 foreach(shader ${HORNITO_SHADERS})
   get_filename_component(stem ${shader} NAME_WE)
+  if(stem MATCHES "_coop$" AND NOT HORNITO_COOPMAT)
+    continue()
+  endif()
   file(STRINGS ${shader} types REGEX "^// types:" LIMIT_COUNT 1)
   if(types)
     string(REGEX REPLACE "^// types: *" "" types "${types}")
@@ -25,7 +29,7 @@ foreach(shader ${HORNITO_SHADERS})
     endif()
     set(header ${generated}/${stem}.${type}.h)
     add_custom_command(OUTPUT ${header}
-      COMMAND ${GLSLANG} --quiet --target-env vulkan1.1 -V --vn hn_spv_${stem}_${type}
+      COMMAND ${GLSLANG_COMMAND} --quiet --target-env vulkan1.1 -V --vn hn_spv_${stem}_${type}
               -DT_${upper}=1 ${weights} -I${CMAKE_SOURCE_DIR}/shaders -o ${header} ${shader}
       DEPENDS ${shader} ${shader_includes} VERBATIM)
     list(APPEND headers ${header})

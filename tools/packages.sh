@@ -44,7 +44,15 @@ for name in $(printf '%s\n' $wanted | sort -u); do
         missing="$missing $name"
     fi
 done
-[ -n "$missing" ] || exit 0
+# Debian 12's glslang is too old for the kernels of cooperative matrices; without a newer one the
+# build leaves them out.
+newer_glslang()
+{
+    case " $wanted " in
+    *' glslang-tools '*) [ -n "$list" ] || "$(dirname "$0")/get-glslang" || true ;;
+    esac
+}
+[ -n "$missing" ] || { newer_glslang; exit 0; }
 
 as_root=
 if [ "$(id -u)" != 0 ]; then
@@ -69,3 +77,4 @@ if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive \
     echo "packages.sh: apt-get could not install:$missing" >&2
     exit 1
 fi
+newer_glslang

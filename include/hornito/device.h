@@ -38,6 +38,14 @@ typedef enum hn_feature {
 // "storage_16", ...; NULL for a bit that is no feature.
 HN_API const char *hn_feature_name(hn_feature f);
 
+// A size of cooperative matrices: [m, k] times [k, n] in elements of `type` (today f16), summed in
+// f32 by a subgroup.
+typedef struct hn_matrix_size {
+    uint16_t m, n, k;
+    hn_dtype type;
+} hn_matrix_size;
+#define HN_MAX_MATRICES 16
+
 typedef struct hn_device_info {
     hn_device_kind kind;
     char spec[32];    // what opens it: "cpu", "vulkan:0"
@@ -48,10 +56,13 @@ typedef struct hn_device_info {
     uint32_t api_major, api_minor;
     uint32_t features;         // hn_feature bits, after the mask
     uint32_t subgroup_size;    // 0 where there is none
+    uint32_t subgroup_min, subgroup_max; // what a kernel may ask for; 0 where it may not
     uint32_t max_invocations;  // of a workgroup
     uint32_t max_shared_bytes; // of a workgroup
     int64_t max_binding_bytes; // of one storage binding
     int64_t heap_bytes;        // largest device-local heap, or host memory
+    int n_matrices;            // 0 without HN_FEATURE_COOPMAT
+    hn_matrix_size matrices[HN_MAX_MATRICES]; // those summed in f32, in the driver's order
     int n_threads;             // cpu and ref
 } hn_device_info;
 

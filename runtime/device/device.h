@@ -9,7 +9,7 @@
 #include "hornito/device.h"
 
 #define HN__MAX_BIND 24   // a command's bindings; more than 8 only where the device's limit allows
-#define HN__MAX_SPEC 8    // specialization constants
+#define HN__MAX_SPEC 12   // specialization constants
 #define HN__MAX_PUSH 128  // bytes; Vulkan's floor
 #define HN__ALIGN 256     // every offset inside a buffer that a plan hands out; covers
                           // minStorageBufferOffsetAlignment of any Vulkan device
@@ -28,6 +28,7 @@ typedef struct hn__kernel_desc {
     size_t n_words;
     uint32_t spec[HN__MAX_SPEC]; // constants 0..n_spec-1; 0 is the workgroup's size in x
     int n_spec;
+    uint32_t subgroup;           // the subgroup's size it must run with; 0: the driver's choice
     int n_bind;                  // storage buffers at set 0, bindings 0..n_bind-1
     uint32_t push_bytes;         // at least 8: the device's own two words
 } hn__kernel_desc;

@@ -31,7 +31,7 @@ typedef struct hn__host {
     hn__pool *pool;
 } hn__host;
 
-enum { HN__MAX_DISPATCH = 8, HN__MAX_SCRATCH = 4, HN__VARIANT_PARAMS = 6, HN__MAX_VARIANTS = 32 };
+enum { HN__MAX_DISPATCH = 8, HN__MAX_SCRATCH = 4, HN__VARIANT_PARAMS = 8, HN__MAX_VARIANTS = 32 };
 
 // One of the ways in which an operator can run on a device: a kernel and its parameters.
 typedef struct hn__variant {
@@ -47,6 +47,7 @@ typedef struct hn__dispatch {
     hn_dtype weights;   // not 0: the build whose weights have this type, and all else is f32
     uint32_t spec[HN__MAX_SPEC];
     int n_spec;         // at least 1: spec[0] is the workgroup's size
+    uint32_t subgroup;  // size the subgroups must have; 0: any
     uint32_t push[HN__MAX_PUSH / 4];
     uint32_t push_bytes;
     uint64_t n_groups;

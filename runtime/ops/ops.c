@@ -1,4 +1,5 @@
 // The table of operators, and what their files share: axes, broadcasting, launching.
+#include "ops/shader.h"
 #include "ops/table.h"
 
 #include <string.h>
@@ -118,6 +119,14 @@ hn_status hn__want_type(const hn_type *have, const hn_type *want, const char *wh
 }
 
 // ---- launching -----------------------------------------------------------------------------
+
+const hn__shader *hn__shader_find(const char *name)
+{
+    for (const hn__shader *s = hn__shaders; s->name; s++)
+        if (!strcmp(s->name, name))
+            return s;
+    return NULL;
+}
 
 int hn__variants(const hn__inst *n, const hn_device_info *d, hn__variant out[HN__MAX_VARIANTS])
 {

@@ -11,5 +11,6 @@ typedef struct hn__shader {
     size_t n_words;
 } hn__shader;
 extern const hn__shader hn__shaders[];
+const hn__shader *hn__shader_find(const char *name); // NULL: it was not built
 
 #endif

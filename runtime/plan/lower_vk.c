@@ -38,14 +38,6 @@ hn_status hn__tmp_vk(hn_plan *p)
     return HN_OK;
 }
 
-static const hn__shader *find_shader(const char *name)
-{
-    for (const hn__shader *s = hn__shaders; s->name; s++)
-        if (!strcmp(s->name, name))
-            return s;
-    return NULL;
-}
-
 // "<stem>.<type>" or "<stem>.w_<type of the weights>"; 16-bit types without 16-bit storage take the
 // packed build.
 hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const hn__shader **out)
@@ -56,7 +48,7 @@ hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const
         (t == HN_F16 || t == HN_BF16) && !(info->features & HN_FEATURE_STORAGE_16);
     snprintf(name, sizeof name, "%s.%s%s%s", d->kernel, d->weights ? "w_" : "", hn_dtype_name(t),
              packed ? "p" : "");
-    *out = find_shader(name);
+    *out = hn__shader_find(name);
     return *out ? HN_OK : hn_fail(HN_ERR_UNSUPPORTED, "no shader '%s' was built", name);
 }
 
@@ -75,6 +67,7 @@ static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch 
     const hn__shader *shader;
     hn__cmd *c;
     hn__kernel_desc desc = { .n_spec = d->n_spec,
+                             .subgroup = d->subgroup,
                              .n_bind = d->n_bind,
                              .push_bytes = d->push_bytes };
 

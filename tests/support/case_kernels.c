@@ -53,6 +53,7 @@ static hn_status make_cmd(hn_device *dev, const hn__dispatch *d, const buffers *
                           const hn__shader *planted, hn__cmd *cmd)
 {
     hn__kernel_desc desc = { .n_spec = d->n_spec,
+                             .subgroup = d->subgroup,
                              .n_bind = d->n_bind,
                              .push_bytes = d->push_bytes };
     const hn__shader *shader = planted;

@@ -249,9 +249,15 @@ static void ask_properties(const hn__vk_instance *ins, const extension_list *ext
     VkPhysicalDeviceDriverProperties driver = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES
     };
+    const bool sizes = has(ext, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME) ||
+                       (!phone && api >= VK_API_VERSION_1_3);
+    VkPhysicalDeviceSubgroupSizeControlProperties subgroup_sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES,
+        .pNext = names_driver ? &driver : NULL,
+    };
     VkPhysicalDeviceSubgroupProperties subgroup = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
-        .pNext = names_driver ? &driver : NULL,
+        .pNext = sizes ? &subgroup_sizes : subgroup_sizes.pNext,
     };
     VkPhysicalDeviceIDProperties id = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES,
                                         .pNext = &subgroup };
@@ -288,6 +294,58 @@ static void ask_properties(const hn__vk_instance *ins, const extension_list *ext
         (subgroup.supportedOperations & need) == need)
         info->features |= HN_FEATURE_SUBGROUP;
     info->subgroup_size = subgroup.subgroupSize;
+    if (subgroup_sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) {
+        info->subgroup_min = subgroup_sizes.minSubgroupSize;
+        info->subgroup_max = subgroup_sizes.maxSubgroupSize;
+    }
+}
+
+// Keeps the sizes that a matrix product can use: both operands f16, sums in f32.
+static void keep_matrices(const VkCooperativeMatrixPropertiesKHR *list, uint32_t n,
+                          hn_device_info *info)
+{
+    for (uint32_t i = 0; i < n && info->n_matrices < HN_MAX_MATRICES; i++) {
+        const VkCooperativeMatrixPropertiesKHR *m = &list[i];
+        if (m->scope == VK_SCOPE_SUBGROUP_KHR && m->AType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+            m->BType == m->AType && m->CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+            m->ResultType == m->CType && !m->saturatingAccumulation)
+            info->matrices[info->n_matrices++] = (hn_matrix_size){
+                (uint16_t)m->MSize, (uint16_t)m->NSize, (uint16_t)m->KSize, HN_F16 };
+    }
+}
+
+static hn_status ask_matrices(const hn__vk_instance *ins, VkPhysicalDevice phys,
+                              hn_device_info *info)
+{
+    uint32_t n = 0;
+    HN__VK(NULL, ins->vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(phys, &n, NULL));
+    VkCooperativeMatrixPropertiesKHR *list = hn__calloc(n + 1, sizeof *list);
+    if (!list)
+        return hn__nomem(n * sizeof *list);
+    for (uint32_t i = 0; i < n; i++)
+        list[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
+    VkResult r;
+    HN__VK_CALL(r, ins->vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(phys, &n, list));
+    if (r >= 0)
+        keep_matrices(list, n, info);
+    hn__free(list);
+    return r < 0 ? hn__vk_result(NULL, r, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR")
+                 : HN_OK;
+}
+
+// What the features that are left after masks carry with them.
+static hn_status settle_features(const hn__vk_instance *ins, hn__vk_probe *p)
+{
+    hn_device_info *info = &p->info;
+    if (!ins->vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)
+        info->features &= ~(uint32_t)HN_FEATURE_COOPMAT;
+    if (!(info->features & HN_FEATURE_COOPMAT))
+        info->features &= ~(uint32_t)HN_FEATURE_COOPMAT2;
+    if (!(info->features & HN_FEATURE_SUBGROUP))
+        info->subgroup_size = 0;
+    if (!(info->features & HN_FEATURE_SUBGROUP_SIZE))
+        info->subgroup_min = info->subgroup_max = 0;
+    return info->features & HN_FEATURE_COOPMAT ? ask_matrices(ins, p->phys, info) : HN_OK;
 }
 
 hn_status hn__vk_ask(const hn__vk_instance *ins, VkPhysicalDevice phys, const hn_device_params *p,
@@ -312,11 +370,7 @@ hn_status hn__vk_ask(const hn__vk_instance *ins, VkPhysicalDevice phys, const hn
     out->info.features &= ~p->mask;
     if (p->phone)
         out->info.features &= PHONE_FEATURES;
-    if (!(out->info.features & HN_FEATURE_COOPMAT))
-        out->info.features &= ~(uint32_t)HN_FEATURE_COOPMAT2;
-    if (!(out->info.features & HN_FEATURE_SUBGROUP))
-        out->info.subgroup_size = 0;
-    return HN_OK;
+    return settle_features(ins, out);
 }
 
 hn_status hn__vk_make_device(hn__vk *d, const hn__vk_probe *probe, uint32_t features)

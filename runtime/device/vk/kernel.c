@@ -9,6 +9,7 @@ static uint64_t key_of(const hn__kernel_desc *k)
 {
     uint64_t h = hn__hash(k->spirv, k->n_words * 4, (uint64_t)k->n_bind);
     h = hn__hash(k->spec, (size_t)k->n_spec * 4, h);
+    h = hn__hash(&k->subgroup, sizeof k->subgroup, h);
     return hn__hash(&k->push_bytes, sizeof k->push_bytes, h);
 }
 
@@ -27,6 +28,10 @@ static hn_status check(const hn__vk *d, const hn__kernel_desc *k)
     if (k->n_spec && k->spec[0] > d->limits.max_size_x)
         return hn_fail(HN_ERR_UNSUPPORTED, "kernel '%s' has workgroups of %u, '%s' allows %u",
                        k->name, k->spec[0], d->head.info.name, d->limits.max_size_x);
+    const hn_device_info *info = &d->head.info;
+    if (k->subgroup && (k->subgroup < info->subgroup_min || k->subgroup > info->subgroup_max))
+        return hn_fail(HN_ERR_UNSUPPORTED, "kernel '%s' wants subgroups of %u, '%s' allows %u to %u",
+                       k->name, k->subgroup, info->name, info->subgroup_min, info->subgroup_max);
     return HN_OK;
 }
 
@@ -69,11 +74,16 @@ static hn_status make_pipeline(hn__vk *d, const hn__kernel_desc *k, VkShaderModu
         entry[i] = (VkSpecializationMapEntry){ i, i * 4, 4 };
     const VkSpecializationInfo spec = { (uint32_t)k->n_spec, entry, (size_t)k->n_spec * 4,
                                         k->spec };
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = k->subgroup,
+    };
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .flags = d->capture ? VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR : 0,
         .stage = {
             .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+            .pNext = k->subgroup ? &subgroup : NULL,
             .stage = VK_SHADER_STAGE_COMPUTE_BIT,
             .module = module,
             .pName = "main",

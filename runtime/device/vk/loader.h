@@ -22,6 +22,7 @@
     X(vkGetPhysicalDeviceMemoryProperties2)                                                       \
     X(vkGetPhysicalDeviceQueueFamilyProperties)                                                   \
     X(vkCreateDevice)                                                                             \
+    X(vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)                                          \
     X(vkGetDeviceProcAddr)                                                                        \
     X(vkCreateDebugUtilsMessengerEXT)                                                             \
     X(vkDestroyDebugUtilsMessengerEXT)
