@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "bench_peaks.h"
 #include "bench_shapes.h"
 #include "ir/ir.h"
 #include "plan/case.h"
@@ -22,6 +23,7 @@ typedef struct ops_result {
     bench_stats wall;
     double device_s;  // of all steps by the device's own clock; negative: unsupported
     double bytes;     // read and written
+    double roof_s;    // the least a device with the peaks measured here can take; 0: not known
     double error;     // against the reference
     char failed[512]; // why there is no figure; empty where there is one
 } ops_result;
@@ -181,10 +183,11 @@ static hn_status bench_one(const bench_options *o, hn_device *d, hn_device *ref,
 
 // ---- saying --------------------------------------------------------------------------------
 
-enum { OPS_COLUMNS = 6, CELL = 64, MOST_SHAPES = 128 };
+enum { OPS_COLUMNS = 7, CELL = 64, MOST_SHAPES = 128 };
 
 static const char *const columns[OPS_COLUMNS] = { "operator",  "shape", "median (quartiles)",
-                                                  "on device", "GB/s",  "GFLOP/s" };
+                                                  "on device", "GB/s",  "GFLOP/s",
+                                                  "of roof" };
 
 // The time that rates are of: the device's own where it has one.
 static double rate_time(const ops_result *r)
@@ -207,6 +210,10 @@ static void fill_cells(const ops_result *r, char cell[OPS_COLUMNS][CELL])
         snprintf(cell[5], CELL, "%.1f", r->shape->flop / s * 1e-9);
     else
         cell[5][0] = 0;
+    if (r->roof_s > 0)
+        snprintf(cell[6], CELL, "%.1f %%", 100 * r->roof_s / s);
+    else
+        snprintf(cell[6], CELL, "unsupported");
 }
 
 static void print_row(const ops_result *r)
@@ -217,8 +224,21 @@ static void print_row(const ops_result *r)
         return;
     }
     fill_cells(r, cell);
-    printf("%-24s %-22s %32s %13s %8s %8s\n", cell[0], cell[1], cell[2], cell[3], cell[4],
-           cell[5]);
+    printf("%-24s %-22s %32s %13s %8s %8s %8s\n", cell[0], cell[1], cell[2], cell[3], cell[4],
+           cell[5], cell[6]);
+}
+
+static void print_head(const hn_device *d, const bench_peaks *peaks)
+{
+    const hn_device_info *i = hn_device_get_info(d);
+    const double fma = bench_peak_rate(peaks, PEAK_FMA_F32),
+                 copy = bench_peak_rate(peaks, PEAK_COPY);
+    printf("%s: %s %s\n", i->spec, i->name, i->driver);
+    if (fma > 0 && copy > 0)
+        printf("roof: %.4g GFLOP/s of f32 on registers, %.4g GB/s of a copy (read and written)\n",
+               fma * 1e-9, copy * 1e-9);
+    printf("\n%-24s %-22s %32s %13s %8s %8s %8s\n", columns[0], columns[1], columns[2], columns[3],
+           columns[4], columns[5], columns[6]);
 }
 
 static json_t *row_json(const ops_result *r)
@@ -239,6 +259,12 @@ static json_t *row_json(const ops_result *r)
     if (r->shape->flop > 0) {
         app_json_set(o, "flop", app_json_number(r->shape->flop));
         app_json_set(o, "gflop_per_s", app_json_number(r->shape->flop / rate_time(r) * 1e-9));
+    }
+    if (r->roof_s > 0) {
+        app_json_set(o, "roof_ms", app_json_number(r->roof_s * 1e3));
+        app_json_set(o, "roof_share", app_json_number(r->roof_s / rate_time(r)));
+    } else {
+        app_json_set(o, "roof_share", app_json_text("unsupported"));
     }
     app_json_set(o, "error", app_json_number(r->error));
     app_json_set(o, "tolerance", app_json_number(r->shape->tolerance));
@@ -303,7 +329,7 @@ static void page_rows(report *page, const ops_result *r, int n)
 // ---- the command ---------------------------------------------------------------------------
 
 static int run_all(const bench_options *o, const char *only, hn_device *d, hn_device *ref,
-                   ops_result *out, int *n_failed)
+                   const bench_peaks *peaks, ops_result *out, int *n_failed)
 {
     progress p;
     int n = 0;
@@ -319,6 +345,7 @@ static int run_all(const bench_options *o, const char *only, hn_device *d, hn_de
             snprintf(r->failed, sizeof r->failed, "%s", hn_error_text());
             ++*n_failed;
         }
+        r->roof_s = bench_roof(peaks, r->shape->flop, r->bytes);
         progress_hide();
         if (bench_prints(o))
             print_row(r);
@@ -328,13 +355,15 @@ static int run_all(const bench_options *o, const char *only, hn_device *d, hn_de
     return n;
 }
 
-static int conclude(const bench_options *o, hn_device *d, const ops_result *r, int n, int n_failed)
+static int conclude(const bench_options *o, hn_device *d, const bench_peaks *peaks,
+                    const ops_result *r, int n, int n_failed)
 {
     json_t *root = bench_head("bench ops", d), *rows = app_json_array();
     report *page = o->html ? bench_page("Operators on model shapes", d) : NULL;
 
     for (int i = 0; i < n; i++)
         app_json_add(rows, row_json(&r[i]));
+    app_json_set(root, "peaks", bench_peaks_json(peaks));
     app_json_set(root, "ops", rows);
     app_json_set(root, "interrupted", json_boolean(app_interrupted()));
     if (page)
@@ -354,6 +383,7 @@ static int conclude(const bench_options *o, hn_device *d, const ops_result *r, i
 static int ops(const bench_options *o, const char *only)
 {
     hn_device *d = NULL, *ref = NULL;
+    bench_peaks peaks;
     int rc, n_failed = 0;
 
     rc = app_fail(app_open_device(&o->dev, &d));
@@ -362,14 +392,14 @@ static int ops(const bench_options *o, const char *only)
     ops_result *results = rc ? NULL : hn__calloc((size_t)bench_n_shapes, sizeof *results);
     if (!rc && !results)
         rc = app_fail(hn__nomem((size_t)bench_n_shapes * sizeof *results));
+    if (!rc)
+        rc = app_fail(bench_peaks_measure(d, 1u << PEAK_FMA_F32 | 1u << PEAK_COPY, &peaks));
     if (!rc) {
         app_catch_interrupts();
         if (bench_prints(o))
-            printf("%s: %s %s\n\n%-24s %-22s %32s %13s %8s %8s\n", hn_device_get_info(d)->spec,
-                   hn_device_get_info(d)->name, hn_device_get_info(d)->driver, columns[0],
-                   columns[1], columns[2], columns[3], columns[4], columns[5]);
-        const int n = run_all(o, only, d, ref, results, &n_failed);
-        rc = conclude(o, d, results, n, n_failed);
+            print_head(d, &peaks);
+        const int n = run_all(o, only, d, ref, &peaks, results, &n_failed);
+        rc = conclude(o, d, &peaks, results, n, n_failed);
     }
     hn__free(results);
     app_close_device(&ref, rc);

@@ -75,6 +75,11 @@ struct attention_push {
     uint causal, block, has_n_keys, has_dlse;
     float scale;
 };
+// Sums a thread, steps of a turn of the loop: which is fastest differs by driver.
+#define PEAK_FORMS(X) X(0u, 16u, 4u) X(1u, 32u, 4u) X(2u, 12u, 16u) X(3u, 24u, 8u)
+struct peak_push { HN_PUSH_GRID uint steps, x, y; }; // x, y: bits of the element type
+#define PEAK_WORDS 4u // a thread
+struct peak_copy_push { HN_PUSH_GRID uint total; };
 struct nearest_code_push { HN_PUSH_GRID uint rows, k, d, n_parts, per_part; };
 
 #ifndef GL_core_profile

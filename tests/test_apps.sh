@@ -128,7 +128,14 @@ bench() {
     expect 2 "--repeats 3: give 10" bench step --repeats 3
     expect 2 "did you mean" bench ops --op layer_nrom
     expect 1 "no-such-folder" bench plan --json "$folder/no-such-folder/plan.json"
+    expect 0 "f32 multiply and add" bench peaks --device cpu --json peaks.json --html peaks.html
+    python3 -c 'import json
+p = json.load(open("peaks.json"))["peaks"]
+assert p["fma_f32"]["rate"] > 0 and p["copy"]["rate"] > 0 and p["wake"]["wall"]["median_ms"] > 0
+assert "rate" not in p["coopmat_f16"] and p["coopmat_f16"]["unsupported"]' || failed "bench peaks --json"
+    expect 0 "unsupported: the reference" bench peaks --device ref
     expect 0 '"gb_per_s"' bench ops --op layer_norm --device cpu --json - --html ops.html
+    grep -q '"roof_share": *[0-9]' out || failed "bench ops: no share of the roof"
     grep -q 'chart-0' ops.html || failed "bench ops: no chart in its page"
     grep -qE ' (src|href)=' ops.html && failed "bench ops: its page is not self-contained"
     expect 0 '"between_variants"' bench step --small --device cpu --json - --export step.safetensors
