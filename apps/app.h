@@ -74,6 +74,8 @@ typedef struct app_device_options {
     char *spec, *mask, *cache; // as given; NULL: not given
     int phone, validation;     // 0 or 1
     int threads;               // 0: one for each processor
+    double tune;               // seconds for measuring kernels; 0: none
+    int untested;              // 0 or 1: kernels without a self-test
 } app_device_options;
 
 #define APP_DEVICE_OPTIONS(o)                                                                     \
@@ -85,7 +87,13 @@ typedef struct app_device_options {
     { "validation", 0, POPT_ARG_NONE, &(o).validation, 0,                                         \
       "turn the Vulkan validation layer on; a message is a failure", NULL },                      \
     { "threads", 't', POPT_ARG_INT, &(o).threads, 0, "host threads (0: all processors)", "N" },   \
-    { "cache", 0, POPT_ARG_STRING, &(o).cache, 0, "where compiled pipelines are kept", "DIR" }
+    { "cache", 0, POPT_ARG_STRING, &(o).cache, 0,                                                 \
+      "where compiled pipelines and what was measured are kept", "DIR" },                         \
+    { "tune", 0, POPT_ARG_DOUBLE, &(o).tune, 0,                                                   \
+      "measure a Vulkan device's kernels for shapes met the first time, this long at most",       \
+      "SECONDS" },                                                                                \
+    { "untested", 0, POPT_ARG_NONE, &(o).untested, 0,                                             \
+      "use kernels that were never compared with their reference on this driver", NULL }
 
 // Opens the device that the options name. Errors: ARG (no such device or feature; what there is
 // stands in the text), and hn_device_open's. *out is NULL on failure.

@@ -63,16 +63,20 @@ char *app_cache_dir(const app_device_options *o)
 hn_status app_open_other(const app_device_options *o, const char *spec, hn_device **out)
 {
     hn_device_params p = { .spec = spec, .phone = o->phone, .validation = o->validation,
-                           .n_threads = o->threads };
+                           .n_threads = o->threads, .no_self_test = o->untested };
 
     *out = NULL;
     if (o->threads < 0 || o->threads > 1024)
         return hn_fail(HN_ERR_ARG, "--threads %d: give 0 (all processors) to 1024", o->threads);
+    if (!(o->tune >= 0 && o->tune <= 86400))
+        return hn_fail(HN_ERR_ARG, "--tune %g: give 0 to 86400 seconds", o->tune);
     HN_TRY(read_mask(o->mask, &p.mask));
     char *cache = app_cache_dir(o);
     p.cache_dir = cache;
     const hn_status s = hn_device_open(&p, out);
     hn__free(cache);
+    if (s == HN_OK)
+        hn_device_tune(*out, o->tune);
     return s;
 }
 

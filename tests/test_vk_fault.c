@@ -86,7 +86,7 @@ static void fail_each(VkResult r, hn_status want, const char *mask_name, uint32_
               "call %d: %s: %s", (int)n + 1, hn_status_name(s), hn_error_text());
         CHECK(s == HN_OK || hn_error_text()[0], "call %d: no text", (int)n + 1);
         n_failed += s != HN_OK;
-        if (s == HN_ERR_DEVICE && w.d && hn__vk_of(w.d)->lost) {
+        if (s == HN_ERR_DEVICE && w.d && w.d->lost) {
             hn_buffer *b;
             CHECK_FAILS(hn_buffer_create(w.d, 16, &b), HN_ERR_DEVICE);
         }

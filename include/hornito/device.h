@@ -84,7 +84,8 @@ typedef struct hn_device_params {
     // "cpu", "ref", "vulkan" (best rank), "vulkan:N", "vulkan:UUID" or "vulkan:part of the name".
     // NULL or "auto": a real GPU where there is one, otherwise "cpu".
     const char *spec;
-    const char *cache_dir; // pipeline cache is kept here; NULL: in memory only
+    const char *cache_dir; // compiled pipelines and the tuning table are kept here; NULL: in
+                           // memory only
     uint32_t mask;         // hn_feature bits to behave as if absent
     bool phone; // behave as a small phone: no fp16, 128 invocations, 16 KiB shared, 128 MiB
                 // binding range, no features beyond Vulkan 1.1
@@ -92,6 +93,7 @@ typedef struct hn_device_params {
     bool validation;       // turn the validation layer on; its messages go to the log as errors
     int n_threads;         // host threads; 0: one for each processor
     double submit_ms; // longest time one submission may take; 0: 200, mobile 50, software 1000
+    bool no_self_test; // use kernels that were never tested on this driver without a test
     const hn_vulkan_handles *vulkan; // use this device instead of opening one
 } hn_device_params;
 
@@ -109,6 +111,40 @@ HN_API const char *hn_device_reason(const hn_device *d);
 // Bytes of device memory in buffers now, and validation messages so far.
 HN_API int64_t hn_device_bytes(const hn_device *d);
 HN_API int64_t hn_device_validation_count(const hn_device *d);
+
+// ---- kernels: which are used ---------------------------------------------------------------
+//
+// An operator has several kernels on a Vulkan device. Before one is used for the first time on a
+// driver it answers a known question: a small instance, compared with the operator's f64
+// reference. One that answers wrongly is put aside (the log says so) and the next serves. Which is
+// used among those that are right is a guess from shapes until it was measured. Verdicts and
+// measurements are kept in cache_dir, a file a driver, and count as long as the kernel's SPIR-V is
+// the same. Other devices have no such table: these functions do nothing there, or say so.
+
+// From now on plans made on d first measure the kernels for their shapes where nothing is known,
+// the dearest first, until `seconds` are used in all. 0 turns it off. Results of a plan do not
+// change but by rounding. Does nothing where d is no Vulkan device.
+HN_API void hn_device_tune(hn_device *d, double seconds);
+// Seconds left of those.
+HN_API double hn_device_tune_left(const hn_device *d);
+
+// Writes the table as text, or adds a file's rows: all of the same driver, and of another driver of
+// the same device what was fastest, but not what answered rightly. Errors: IO; UNSUPPORTED (no
+// Vulkan device); FORMAT (torn or damaged); ARG (another device's, by name); nothing is added then.
+HN_API hn_status hn_device_tuning_export(const hn_device *d, const char *path);
+HN_API hn_status hn_device_tuning_import(hn_device *d, const char *path);
+
+typedef struct hn_tuning_entry {
+    const char *what;      // the instance of an operator ("matmul f32[64, 64] ..."), or the operator
+    const char *kernel;    // the kernel and its parameters
+    const char *wrong;     // not NULL: it is put aside, and this is what it did
+    double us, default_us; // measured: microseconds, and those of the unmeasured choice; otherwise 0
+} hn_tuning_entry;
+// Entries, and entry i in [0, count); its strings are valid until a plan is made on d.
+HN_API int64_t hn_device_tuning_count(const hn_device *d);
+HN_API hn_tuning_entry hn_device_tuning_at(const hn_device *d, int64_t i);
+
+// ---- memory --------------------------------------------------------------------------------
 
 // Device memory. Contents are zero at first.
 typedef struct hn_buffer hn_buffer;

@@ -1,5 +1,7 @@
 // The public device functions: choosing a kind, and the checks that all kinds share.
 #include "device/device.h"
+#include "base/os.h"
+#include "device/tuning.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -96,6 +98,67 @@ static hn_status open_any(hn_device_params p, hn_device **out)
         "no device '%s': use cpu, ref, vulkan, vulkan:NUMBER, vulkan:UUID or vulkan:NAME", p.spec);
 }
 
+// ---- kernels: which are used ---------------------------------------------------------------
+
+// The table of the driver as it behaves with these features, masks included.
+static hn_status open_tuning(hn_device *d, const char *cache_dir)
+{
+    char driver[320], name[96], *path = NULL;
+
+    snprintf(driver, sizeof driver, "%s, features %05" PRIx32 ", %" PRIu32 " invocations",
+             d->info.driver, d->info.features, d->info.max_invocations);
+    snprintf(name, sizeof name, "tuning-%s-%016" PRIx64 ".txt", d->info.uuid,
+             hn__hash_string(driver));
+    if (cache_dir && !(path = hn__path_join(cache_dir, name)))
+        return hn__nomem(sizeof name);
+    const hn_status s = hn__tuning_create(d->info.name, driver, path, &d->tuning);
+    hn__free(path);
+    return s;
+}
+
+void hn_device_tune(hn_device *d, double seconds)
+{
+    d->tune_ns = d->tuning && seconds > 0 ? seconds * 1e9 : 0;
+}
+
+double hn_device_tune_left(const hn_device *d)
+{
+    return d->tune_ns > 0 ? d->tune_ns * 1e-9 : 0;
+}
+
+static hn_status want_tuning(const hn_device *d)
+{
+    return d->tuning ? HN_OK
+                     : hn_fail(HN_ERR_UNSUPPORTED, "'%s' has no kernels to choose from: only "
+                                                   "Vulkan devices are tuned", d->info.spec);
+}
+
+hn_status hn_device_tuning_export(const hn_device *d, const char *path)
+{
+    HN_TRY(want_tuning(d));
+    return hn__tuning_save(d->tuning, path);
+}
+
+hn_status hn_device_tuning_import(hn_device *d, const char *path)
+{
+    HN_TRY(want_tuning(d));
+    return hn__tuning_load(d->tuning, path);
+}
+
+int64_t hn_device_tuning_count(const hn_device *d)
+{
+    return d->tuning ? hn__tuning_count(d->tuning) : 0;
+}
+
+hn_tuning_entry hn_device_tuning_at(const hn_device *d, int64_t i)
+{
+    const hn__tuning_row *r = hn__tuning_at(d->tuning, i);
+    return (hn_tuning_entry){ r->what, r->variant, r->kind == HN__WRONG ? r->why : NULL, r->us,
+                              r->default_us };
+}
+
+// ---- opening -------------------------------------------------------------------------------
+
 hn_status hn_device_open(const hn_device_params *params, hn_device **out)
 {
     const hn_device_params p = params ? *params : (hn_device_params){ 0 };
@@ -107,7 +170,13 @@ hn_status hn_device_open(const hn_device_params *params, hn_device **out)
     (*out)->most_bytes = p.most_bytes;
     if (p.most_bytes && p.most_bytes < (*out)->info.heap_bytes)
         (*out)->info.heap_bytes = p.most_bytes;
-    return HN_OK;
+    if ((*out)->info.kind != HN_DEVICE_VULKAN)
+        return HN_OK;
+    (*out)->self_tests = !p.no_self_test;
+    const hn_status s = open_tuning(*out, p.cache_dir);
+    if (s)
+        hn_device_close(out);
+    return s;
 }
 
 void hn_device_close(hn_device **d)
@@ -118,6 +187,7 @@ void hn_device_close(hn_device **d)
         hn__log(HN_LOG_ERROR,
                 "device '%s' closed with %d buffers (%" PRId64 " bytes) and %d streams alive",
                 (*d)->info.name, (*d)->n_buffers, (*d)->n_bytes, (*d)->n_streams);
+    hn__tuning_destroy(&(*d)->tuning);
     (*d)->fn->close(*d);
     *d = NULL;
 }

@@ -17,6 +17,7 @@
 typedef struct hn__kernel hn__kernel;
 typedef struct hn__stream hn__stream;
 typedef struct hn__pool hn__pool;
+typedef struct hn__tuning hn__tuning; // device/tuning.h
 
 // What a host kernel gets: one pointer a binding, in order.
 typedef void (*hn__host_fn)(const void *ctx, void *const ptr[], hn__pool *pool);
@@ -84,6 +85,10 @@ struct hn_device {
     int64_t n_validation; // messages so far
     int n_buffers, n_streams;
     hn__pool *pool;       // host devices
+    bool lost;            // nothing runs there any more
+    hn__tuning *tuning;   // what is known of its kernels; NULL: nothing is kept
+    bool self_tests;      // a kernel answers a known question before its first use
+    double tune_ns;       // left for measuring the variants of plans made from now on
 };
 
 // The head of every buffer.

@@ -46,6 +46,8 @@ struct hn_plan {
     hn__arena arena;  // steps, expressions, contexts
     hn_plan_params params;
     bool predicting;  // bytes are wanted only: the weights may lack what the graph has
+    const hn__op *force_op; // not NULL: this operator runs `force`, tested or not
+    hn__variant force;
 
     uint32_t *root;   // value -> value whose memory it is
     uint32_t *out_slot; // output of the graph -> slot
@@ -72,6 +74,10 @@ hn_status hn__place(hn_plan *p);
 
 // The buffer of a weight of this type; NULL where there is none.
 hn_buffer *hn__weights_buffer(const hn_weights *w, const char *name, const hn_type *type);
+
+// A plan in which an operator runs a given variant.
+hn_status hn__plan_forced(const hn_graph *g, hn_device *d, const hn__op *op, const hn__variant *v,
+                          hn_plan **out);
 
 // Scratch each step needs (before placement), then its commands (after).
 hn_status hn__tmp_vk(hn_plan *p);

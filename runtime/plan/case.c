@@ -102,23 +102,43 @@ static double *draw_direction(hn__case *c, hn_rng *rng, const hn_type *t)
     return x;
 }
 
+// Draws from rng, which goes on to the elements.
+static hn_status draw_types(const hn__op *op, hn_dtype type, hn_rng *rng, hn__arena *a,
+                            hn__sample *s)
+{
+    hn__inst *n = &s->inst;
+
+    *s = (hn__sample){ .inst.op = op, .type = type };
+    if (!op->fn->sample)
+        return hn_fail(HN_ERR_ARG, "no sample");
+    n->attr = op->fn->attr_bytes ? hn__arena_alloc(a, HN__MAX_ATTR) : NULL;
+    if (op->fn->attr_bytes && !n->attr)
+        return hn__nomem(HN__MAX_ATTR);
+    op->fn->sample(rng, s);
+    for (int i = 0; i < n->n_in; i++)
+        if (!n->in[i].dtype)
+            n->in[i].dtype = type;
+    return hn_context(op->fn->infer(n), "infer");
+}
+
+static hn_rng rng_of(const hn__op *op, uint64_t seed)
+{
+    return hn__rng(seed, hn__hash_string(op->name));
+}
+
+hn_status hn__case_types(const hn__op *op, hn_dtype type, uint64_t seed, hn__arena *a,
+                         hn__sample *out)
+{
+    hn_rng rng = rng_of(op, seed);
+    return draw_types(op, type, &rng, a, out);
+}
+
 static hn_status draw(hn__case *c)
 {
     hn__inst *n = &c->s.inst;
-    hn_rng rng = hn__rng(c->seed, hn__hash_string(c->op->name));
+    hn_rng rng = rng_of(c->op, c->seed);
 
-    if (!c->op->fn->sample)
-        return hn_fail(HN_ERR_ARG, "no sample");
-    n->op = c->op;
-    c->s.type = c->type;
-    n->attr = c->op->fn->attr_bytes ? hn__arena_alloc(&c->arena, HN__MAX_ATTR) : NULL;
-    if (c->op->fn->attr_bytes && !n->attr)
-        return hn__nomem(HN__MAX_ATTR);
-    c->op->fn->sample(&rng, &c->s);
-    for (int i = 0; i < n->n_in; i++)
-        if (!n->in[i].dtype)
-            n->in[i].dtype = c->type;
-    HN_TRY(hn_context(c->op->fn->infer(n), "infer"));
+    HN_TRY(draw_types(c->op, c->type, &rng, &c->arena, &c->s));
     for (int i = 0; i < n->n_in; i++)
         HN_TRY(hn__is_quantised(n->in[i].dtype) ? draw_quantised(c, &rng, i)
                                                 : draw_input(c, &rng, i));

@@ -25,6 +25,9 @@ typedef struct hn__case {
 // Errors: ARG (no sample), what infer says, NOMEM.
 hn_status hn__case_draw(const hn__op *op, hn_dtype type, uint64_t seed, hn__case **c);
 void hn__case_destroy(hn__case **c);
+// The types and attributes alone of what hn__case_draw draws; attributes lie in the arena.
+hn_status hn__case_types(const hn__op *op, hn_dtype type, uint64_t seed, hn__arena *a,
+                         hn__sample *out);
 // n blocks of a quantised type: random bytes, scaled so that elements are about as large as 1.
 void hn__draw_blocks(hn_rng *rng, hn_dtype t, void *raw, int64_t n);
 
@@ -34,6 +37,8 @@ void hn__case_run_ref(hn__case *c);
 hn_status hn__case_graph(const hn__case *c, hn_graph *g);
 // Fills `got` from a plan run twice on the device: DEVICE where the two runs differ in a bit.
 hn_status hn__case_run(hn__case *c, hn_device *dev);
+// The same with one variant of the operator, tested or not.
+hn_status hn__case_run_variant(hn__case *c, hn_device *dev, const hn__variant *v);
 // Fills `got` from the host kernel alone, called with outputs full of a pattern and guards around
 // them, and a second time in place where the op allows it: DEVICE where a guard was written.
 // UNSUPPORTED where the op has no host kernel or the device no host.

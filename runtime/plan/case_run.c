@@ -1,5 +1,6 @@
 // Running a drawn instance: through a plan, and its host kernel alone between guards.
 #include "plan/case.h"
+#include "plan/build.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,7 +62,8 @@ static hn_status run_plan(hn__case *c, hn_plan *p)
     return HN_OK;
 }
 
-hn_status hn__case_run(hn__case *c, hn_device *dev)
+// v NULL: as the device chooses.
+static hn_status run_case(hn__case *c, hn_device *dev, const hn__variant *v)
 {
     hn_graph *g = NULL;
     hn_plan *p = NULL;
@@ -70,12 +72,22 @@ hn_status hn__case_run(hn__case *c, hn_device *dev)
     if (s == HN_OK)
         s = hn__case_graph(c, g);
     if (s == HN_OK)
-        s = hn_plan_create(g, dev, NULL, &p);
+        s = v ? hn__plan_forced(g, dev, c->op, v, &p) : hn_plan_create(g, dev, NULL, &p);
     hn_graph_destroy(&g);
     if (s == HN_OK)
         s = run_plan(c, p);
     hn_plan_destroy(&p);
     return s;
+}
+
+hn_status hn__case_run(hn__case *c, hn_device *dev)
+{
+    return run_case(c, dev, NULL);
+}
+
+hn_status hn__case_run_variant(hn__case *c, hn_device *dev, const hn__variant *v)
+{
+    return run_case(c, dev, v);
 }
 
 // ---- the host kernel alone -----------------------------------------------------------------

@@ -1,7 +1,7 @@
 // Steps to Vulkan dispatches: shaders by name and element type, or SPIR-V written for a fused
 // chain.
 #include "ops/shader.h"
-#include "plan/build.h"
+#include "plan/choose.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,12 +26,7 @@ hn_status hn__tmp_vk(hn_plan *p)
         s->launch = hn__arena_alloc(&p->arena, sizeof *s->launch);
         if (!s->launch)
             return hn__nomem(sizeof *s->launch);
-        hn__variant v[HN__MAX_VARIANTS];
-        hn__variants(&s->inst, &p->dev->info, v);
-        s->launch->device = &p->dev->info;
-        s->launch->variant = v[0];
-        s->launch->inplace = shares_first(p, s);
-        s->inst.op->fn->launch(&s->inst, s->launch);
+        HN_TRY(hn__choose(p, &s->inst, shares_first(p, s), s->launch));
         for (int k = 0; k < s->launch->n_tmp; k++)
             HN_TRY(hn__add_tmp(p, i, s->launch->tmp_bytes[k]));
     }

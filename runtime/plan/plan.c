@@ -1,5 +1,5 @@
 // A plan's life: made from a graph, written, run, read, destroyed.
-#include "plan/build.h"
+#include "plan/choose.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +30,8 @@ static hn_status make_steps(hn_plan *p, const hn_graph *g)
 
     HN_TRY(hn__rewrite(g, &p->g));
     HN_TRY(hn__steps_make(p));
+    if (!host && !p->force_op && p->dev->tune_ns > 0)
+        HN_TRY(hn_context(hn__tune_steps(p), "tuning"));
     HN_TRY(host ? hn__tmp_host(p) : hn__tmp_vk(p));
     return hn__place(p);
 }
@@ -78,6 +80,16 @@ static hn_status begin(hn_device *d, const hn_plan_params *params, hn_plan **out
     return HN_OK;
 }
 
+// Makes the plan that was begun, or destroys it.
+static hn_status finish(hn_plan *p, const hn_graph *g, hn_plan **out)
+{
+    const hn_status s = make(p, g);
+    if (s)
+        hn_plan_destroy(&p);
+    *out = p;
+    return hn_context(s, "plan");
+}
+
 hn_status hn_plan_create(const hn_graph *g, hn_device *d, const hn_plan_params *params,
                          hn_plan **out)
 {
@@ -85,11 +97,19 @@ hn_status hn_plan_create(const hn_graph *g, hn_device *d, const hn_plan_params *
     HN_TRY(hn_graph_status(g));
     hn_plan *p;
     HN_TRY(begin(d, params, &p));
-    const hn_status s = make(p, g);
-    if (s)
-        hn_plan_destroy(&p);
-    *out = p;
-    return hn_context(s, "plan");
+    return finish(p, g, out);
+}
+
+hn_status hn__plan_forced(const hn_graph *g, hn_device *d, const hn__op *op, const hn__variant *v,
+                          hn_plan **out)
+{
+    *out = NULL;
+    HN_TRY(hn_graph_status(g));
+    hn_plan *p;
+    HN_TRY(begin(d, NULL, &p));
+    p->force_op = op;
+    p->force = *v;
+    return finish(p, g, out);
 }
 
 hn_status hn_plan_predict(const hn_graph *g, hn_device *d, const hn_plan_params *params,

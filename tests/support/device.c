@@ -54,7 +54,8 @@ static uint32_t mask_of(const char *names)
 hn_device_params test_device_params(void)
 {
     const char *spec = getenv("HN_TEST_DEVICE"), *mask = getenv("HN_TEST_MASK");
-    hn_device_params p = { .spec = spec ? spec : "vulkan", .phone = getenv("HN_TEST_PHONE") };
+    hn_device_params p = { .spec = spec ? spec : "vulkan", .phone = getenv("HN_TEST_PHONE"),
+                           .no_self_test = true }; // test_choose has them
     p.mask = mask ? mask_of(mask) : 0;
     if (getenv("HN_TEST_UNCUT"))
         p.submit_ms = 1e9;

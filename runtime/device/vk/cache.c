@@ -115,7 +115,7 @@ static hn_status save(hn__vk *d)
 
 void hn__vk_cache_close(hn__vk *d)
 {
-    if (d->cache && d->cache_path && !d->lost && save(d) != HN_OK)
+    if (d->cache && d->cache_path && !d->head.lost && save(d) != HN_OK)
         hn__log(HN_LOG_WARN, "vulkan: pipeline cache not kept: %s", hn_error_text());
     d->vk.vkDestroyPipelineCache(d->dev, d->cache, NULL);
     hn__free(d->cache_path);

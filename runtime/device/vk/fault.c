@@ -91,8 +91,8 @@ hn_status hn__vk_result(hn__vk *d, VkResult r, const char *call)
 {
     char name[64];
     call_name(call, name, sizeof name);
-    if (r == VK_ERROR_DEVICE_LOST && d && !d->lost) {
-        d->lost = true;
+    if (r == VK_ERROR_DEVICE_LOST && d && !d->head.lost) {
+        d->head.lost = true;
         snprintf(d->lost_text, sizeof d->lost_text, "device lost in %s", name);
         add_fault(d);
     }
@@ -104,7 +104,7 @@ hn_status hn__vk_result(hn__vk *d, VkResult r, const char *call)
 
 hn_status hn__vk_alive(const hn__vk *d)
 {
-    if (!d->lost)
+    if (!d->head.lost)
         return HN_OK;
     return hn_fail(HN_ERR_DEVICE, "'%s': %s; close the device and open it again",
                    d->head.info.name, d->lost_text);

@@ -230,7 +230,6 @@ struct hn__vk {
     double submit_ns;
 
     bool busy; // work was submitted that nobody has waited for
-    bool lost;
     char lost_text[160];
 
     VkPhysicalDeviceMemoryProperties mem;
