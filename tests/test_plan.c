@@ -231,6 +231,93 @@ static void check_overlap_never(void **state)
     CHECK(worst <= 1.15, "a block of %.3f times its bound", worst);
 }
 
+// ---- results in the place of operands ------------------------------------------------------
+
+enum { SIDE = 13, VALUES = 24 };
+
+static hn_val draw_node(hn_rng *rng, hn_graph *g, const hn_val v[], int n, hn_val key)
+{
+    // The newest values most often, so that others die.
+    const hn_val a = v[n - 1 - hn__rng_below(rng, n < 3 ? n : 3)];
+    const hn_val b = v[n - 1 - hn__rng_below(rng, n < 5 ? n : 5)];
+    switch (hn__rng_below(rng, 8)) {
+    case 0:
+        return hn_transpose(g, a, (int[]){ 1, 0 });
+    case 1:
+        return hn_mul(g, hn_tanh(g, a), b);
+    case 2:
+        return hn_dropout(g, a, 0.25f, key, (uint32_t)n);
+    case 3:
+        return hn_softmax(g, a);
+    case 4:
+        return hn_add(g, a, hn_mean(g, b, 1)); // an operand that is stretched
+    case 5:
+        return hn_add(g, a, hn_reduce_max(g, hn_sub(g, a, b), 0));
+    case 6:
+        return hn_sub(g, a, hn_sigmoid(g, b));
+    default:
+        return hn_matmul(g, a, b, &(hn_matmul_params){ .scale = 0.2f });
+    }
+}
+
+static hn_graph *draw_graph(uint64_t seed)
+{
+    hn_rng rng = hn__rng(seed, 77);
+    hn_graph *g;
+    hn_val v[VALUES];
+    CHECK_OK(hn_graph_create(&g));
+    const hn_val key = hn_input(g, "key", (hn_type){ HN_I32, 1, { 2 } });
+    v[0] = hn_input(g, "x", F32(SIDE, SIDE));
+    for (int n = 1; n < VALUES; n++)
+        v[n] = draw_node(&rng, g, v, n, key);
+    hn_output(g, "last", v[VALUES - 1]);
+    hn_output(g, "middle", v[VALUES / 2]);
+    CHECK_OK(hn_graph_status(g));
+    return g;
+}
+
+// What the two outputs are; returns how many values lie in the place of others.
+static int run_drawn(const hn_graph *g, hn_device *d, float out[2 * SIDE * SIDE])
+{
+    float x[SIDE * SIDE];
+    hn_plan *p;
+    int n = 0;
+    for (int i = 0; i < SIDE * SIDE; i++)
+        x[i] = (float)(i * 31 % 57) / 29 - 1;
+    CHECK_OK(hn_plan_create(g, d, NULL, &p));
+    CHECK_OK(hn_plan_write(p, "x", x, sizeof x));
+    CHECK_OK(hn_plan_write(p, "key", (int32_t[]){ 1, 2 }, 8));
+    CHECK_OK(hn_plan_run(p));
+    CHECK_OK(hn_plan_read(p, "last", out, sizeof x));
+    CHECK_OK(hn_plan_read(p, "middle", out + SIDE * SIDE, sizeof x));
+    for (int64_t i = 0; i < p->n_slots; i++)
+        n += p->slots[i].on != 0;
+    hn_plan_destroy(&p);
+    return n;
+}
+
+static void check_in_place(void **state)
+{
+    (void)state;
+    hn_device *ref;
+    int n = 0;
+    CHECK_OK(hn_device_open(&(hn_device_params){ .spec = "ref" }, &ref));
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        float want[2 * SIDE * SIDE], got[2 * SIDE * SIDE];
+        hn_graph *g = draw_graph(seed);
+        run_drawn(g, ref, want);
+        n += run_drawn(g, dev, got);
+        for (int i = 0; i < 2 * SIDE * SIDE; i++)
+            CHECK(fabsf(got[i] - want[i]) <= 1e-4f * (1 + fabsf(want[i])),
+                  "seed %llu: number %d is %g, want %g", (unsigned long long)seed, i,
+                  (double)got[i], (double)want[i]);
+        hn_graph_destroy(&g);
+    }
+    CHECK(hn_device_get_info(dev)->kind == HN_DEVICE_REF || n > 60, "%d values in place", n);
+    print_message("%d values in the place of others\n", n);
+    hn_device_close(&ref);
+}
+
 static void check_bad_calls(void **state)
 {
     (void)state;
@@ -260,7 +347,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_ways_agree),    cmocka_unit_test(check_equal_bits),
         cmocka_unit_test(check_assign),        cmocka_unit_test(check_bytes),
-        cmocka_unit_test(check_overlap_never), cmocka_unit_test(check_bad_calls),
+        cmocka_unit_test(check_overlap_never), cmocka_unit_test(check_in_place),
+        cmocka_unit_test(check_bad_calls),
     };
     const hn_device_params p = test_device_params();
     dev = test_device_open(&p);

@@ -4,6 +4,8 @@
 
 #include "ops/rows.h"
 
+#include <string.h>
+
 hn_val hn_cross_entropy(hn_graph *g, hn_val logits, hn_val targets)
 {
     return HN__EMIT(g, cross_entropy, NULL, logits, targets);
@@ -157,13 +159,15 @@ HN__HOT static void grad_rows(void *ctx, int64_t begin, int64_t end, int thread)
 
     (void)thread;
     for (int64_t r = begin; r < end; r++) {
-        const float *x = j->x + r * cols, lse = j->lse[r];
-        float *restrict y = j->y + r * cols;
+        const float lse = j->lse[r];
+        float *y = j->y + r * cols;
         const int64_t t = j->targets[r];
         const float dloss = within(t, cols) ? j->dloss[r] : 0,
                     all = dloss + (j->dlse ? j->dlse[r] : 0);
+        if (j->y != j->x)
+            memcpy(y, j->x + r * cols, (size_t)cols * sizeof *y);
         for (int64_t c = 0; c < cols; c++)
-            y[c] = hn__vexp(x[c] - lse) * all;
+            y[c] = hn__vexp(y[c] - lse) * all;
         if (within(t, cols))
             y[t] -= dloss;
     }

@@ -38,6 +38,7 @@ typedef struct hn__slot {
     int64_t offset, bytes; // in the block or the io buffer; bytes before rounding to HN__ALIGN
     hn_buffer *buf;        // WEIGHT
     int first, last;       // steps during which it is alive (BLOCK)
+    uint32_t on;           // the slot whose memory it takes over when that one dies; 0: none
 } hn__slot;
 
 struct hn_plan {

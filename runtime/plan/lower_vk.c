@@ -11,6 +11,8 @@ static bool shares_first(const hn_plan *p, const hn__step *s)
     if (!s->n_in || !s->n_out)
         return false;
     const hn__slot *in = &p->slots[s->in[0]], *out = &p->slots[s->out[0]];
+    if (in->where == HN__BLOCK && out->where == HN__BLOCK)
+        return out->on && (out->on == s->in[0] || out->on == in->on);
     return in->where == HN__WEIGHT && out->where == HN__WEIGHT && in->buf == out->buf;
 }
 

@@ -149,13 +149,16 @@ hn_status hn__place(hn_plan *p)
     hn_status s = items && sorted && delta ? HN_OK : hn__nomem((size_t)p->n_slots * sizeof *items);
 
     for (int64_t i = 0; s == HN_OK && i < p->n_slots; i++)
-        if (p->slots[i].where == HN__BLOCK)
+        if (p->slots[i].where == HN__BLOCK && !p->slots[i].on)
             items[n++] =
                 (item){ i, hn__align(p->slots[i].bytes), 0, p->slots[i].first, p->slots[i].last };
     if (s == HN_OK) {
         p->info.live_bytes = bound(items, n, p->n_steps, delta);
         find_best(&(search){ p, items, n, sorted });
     }
+    for (int64_t i = 0; i < p->n_slots; i++)
+        if (p->slots[i].on)
+            p->slots[i].offset = p->slots[p->slots[i].on].offset;
     hn__free(items);
     hn__free(sorted);
     hn__free(delta);

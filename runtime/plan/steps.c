@@ -221,6 +221,53 @@ static void make_lifetimes(hn_plan *p)
             p->slots[i].where = HN__NOWHERE;
 }
 
+// ---- results in the place of operands ------------------------------------------------------
+
+// The block's slot that `slot` is placed with.
+static uint32_t place_of(const hn_plan *p, uint32_t slot)
+{
+    return p->slots[slot].on ? p->slots[slot].on : slot;
+}
+
+// Whether output k of the step has the elements of a type, each where it is in a dense operand.
+static bool same_elements(const hn__step *s, int k, int in)
+{
+    if (s->kind == HN__STEP_EXPR)
+        return s->expr->in[in].type == s->expr->out[k].type &&
+               (s->expr->reduce == HN__REDUCE_NONE || hn_dtype_size(s->expr->out[k].type) == 4);
+    return k == in && hn__type_equal(&s->inst.in[in], &s->inst.out[k]);
+}
+
+// An output of step i takes the place of an operand that nothing reads later, where the step may
+// write over what it reads.
+static void take_over(hn_plan *p, int64_t i, int k)
+{
+    const hn__step *s = &p->steps[i];
+    hn__slot *out = &p->slots[s->out[k]];
+
+    // One that nothing reads must not share with another output of the step.
+    if (s->kind == HN__STEP_COPY || out->where != HN__BLOCK || out->first != i || out->last == i)
+        return;
+    for (int j = 0; j < s->n_in; j++) {
+        const uint32_t place = place_of(p, s->in[j]);
+        hn__slot *in = &p->slots[place];
+        if (in->where != HN__BLOCK || in->last != i || p->slots[s->in[j]].first == i ||
+            hn__align(in->bytes) != hn__align(out->bytes) || !same_elements(s, k, j) ||
+            !overwrites_itself(s, s->in[j], s->out[k]))
+            continue;
+        out->on = place;
+        in->last = out->last;
+        return;
+    }
+}
+
+static void make_places(hn_plan *p)
+{
+    for (int64_t i = 0; i < p->n_steps; i++)
+        for (int k = 0; k < p->steps[i].n_out; k++)
+            take_over(p, i, k);
+}
+
 hn_status hn__steps_make(hn_plan *p)
 {
     p->root = hn__calloc((size_t)p->g->n_values, sizeof *p->root);
@@ -232,6 +279,7 @@ hn_status hn__steps_make(hn_plan *p)
     HN_TRY(make_assigns(p));
     HN_TRY(make_outputs(p));
     make_lifetimes(p);
+    make_places(p);
     p->info.n_steps = (int)p->n_steps;
     return HN_OK;
 }
