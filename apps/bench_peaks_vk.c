@@ -9,6 +9,7 @@
 #include "push.h"
 
 enum {
+    COOP_MOST = 32 * 32, // elements of a cooperative matrix
     STEPS = 4096, // of each sum; those of f16 reach their end at 2048
     MOST_GROUPS = 1 << 16,
     COPY_BYTES_SOFT = 64 << 20,
@@ -29,21 +30,27 @@ static bool is_software(const hn_device *d)
     return !strcmp(d->info.type, "software");
 }
 
-static hn_status job_kernel(job *j, const char *kernel, hn_dtype type, uint32_t form,
-                            int n_bind, size_t push_bytes)
+// Makes the kernel of a built shader; `d` holds what follows from the shader's own place.
+static hn_status job_kernel(job *j, const char *stem, hn_dtype type, const hn__kernel_desc *d)
 {
-    const uint32_t most = j->dev->info.max_invocations;
-    const hn__dispatch what = { .kernel = kernel, .type = type };
+    const hn__dispatch what = { .kernel = stem, .type = type };
     const hn__shader *shader;
+    hn__kernel_desc desc = *d;
 
-    j->size = most < 256 ? most : 256;
     HN_TRY(hn__shader_of(&j->dev->info, &what, &shader));
-    const hn__kernel_desc desc = { .name = shader->name, .spirv = shader->words,
-                                   .n_words = shader->n_words, .spec = { j->size, form }, .n_spec = 2,
-                                   .n_bind = n_bind, .push_bytes = (uint32_t)push_bytes };
-    j->cmd.label = kernel;
-    j->cmd.n_bind = n_bind;
+    desc.name = shader->name;
+    desc.spirv = shader->words;
+    desc.n_words = shader->n_words;
+    j->size = d->spec[0];
+    j->cmd.label = shader->name;
+    j->cmd.n_bind = d->n_bind;
     return j->dev->fn->kernel_get(j->dev, &desc, &j->cmd.kernel);
+}
+
+// Threads of a workgroup where nothing asks for another number.
+static uint32_t usual_size(const hn_device *d)
+{
+    return d->info.max_invocations < 256 ? d->info.max_invocations : 256;
 }
 
 static void job_end(job *j)
@@ -82,6 +89,63 @@ static hn_status job_measure(job *j, bench_stats *out)
 
 // ---- arithmetic ----------------------------------------------------------------------------
 
+// What a kernel computes on registers, and what comes out.
+typedef struct work {
+    struct peak_push push;
+    double flop;             // of a workgroup
+    int64_t n_out;           // numbers a workgroup writes
+    float want[COOP_MOST];   // what they must be, over and over
+    int n_want;
+} work;
+
+static hn_status check_sums(const job *j, const work *w, uint64_t n_groups)
+{
+    const int64_t n = (int64_t)n_groups * w->n_out;
+    float *sum = hn__calloc((size_t)n, sizeof *sum);
+    hn_status s = sum ? hn_buffer_read(j->out, 0, sum, n * 4) : hn__nomem((size_t)n * 4);
+    for (int64_t i = 0; s == HN_OK && i < n; i++) {
+        const float want = w->want[i % w->n_out % w->n_want];
+        if (sum[i] != want)
+            s = hn_fail(HN_ERR_DEVICE, "%s: number %" PRId64 " is %g, want %g", j->cmd.label, i,
+                        sum[i], want);
+    }
+    hn__free(sum);
+    return s;
+}
+
+static hn_status work_stream(job *j, const work *w, uint64_t n_groups)
+{
+    const int64_t bytes = (int64_t)n_groups * w->n_out * 4;
+
+    if (j->stream)
+        j->dev->fn->stream_destroy(j->stream);
+    j->stream = NULL;
+    hn_buffer_destroy(&j->out);
+    HN_TRY(hn_buffer_create(j->dev, bytes, &j->out));
+    memcpy(j->cmd.push, &w->push, sizeof w->push);
+    j->cmd.bind[0] = (hn__bind){ j->out, 0, bytes, false, true };
+    j->cmd.n_groups = n_groups;
+    j->cmd.flop = w->flop * (double)n_groups;
+    return j->dev->fn->stream_create(j->dev, &j->cmd, 1, &j->stream);
+}
+
+// Doubles the work until a run is long enough for the clock, and measures it.
+static hn_status work_measure(job *j, const work *w, bench_stats *out)
+{
+    const double least = is_software(j->dev) ? 30e-3 : 10e-3;
+    double seconds = 0;
+
+    for (uint64_t n = 16;; n *= 2) {
+        HN_TRY(work_stream(j, w, n));
+        HN_TRY(j->dev->fn->stream_run(j->stream));
+        HN_TRY(job_time(j, &seconds));
+        if (seconds < least && n < MOST_GROUPS)
+            continue;
+        HN_TRY(job_measure(j, out));
+        return check_sums(j, w, n);
+    }
+}
+
 typedef struct arithmetic {
     hn_dtype type;
     hn_feature needs; // 0: nothing
@@ -104,13 +168,14 @@ static const arithmetic *arithmetic_of(peak_id id)
     return id == PEAK_FMA_F32 ? &f32 : id == PEAK_FMA_F16 ? &f16 : &i8;
 }
 
-// What each thread's sum must be. f32: every step adds 1, exactly. f16: the same up to 2048, where
-// 1 is lost to rounding, nearest or to zero. i8: the lowest byte, with its sign, plus 3.
-static float sum_wanted(const arithmetic *a, int chains)
+// What the sum of a thread of this lane must be. f32: every step adds 1, exactly. f16: the same up
+// to 2048, where 1 is lost to rounding, nearest or to zero. i8: the lowest byte, with its sign,
+// plus 3.
+static float sum_wanted(const arithmetic *a, int chains, int lane)
 {
     double sum = 0;
     for (int i = 0; i < chains; i++) {
-        int v = i;
+        int v = i + lane;
         for (int k = 0; k < STEPS; k++)
             v = a->type == HN_F32   ? v + 1
                 : a->type == HN_F16 ? (v < 2048 ? v + 1 : v)
@@ -120,55 +185,26 @@ static float sum_wanted(const arithmetic *a, int chains)
     return (float)sum;
 }
 
-static hn_status check_sums(const job *j, uint64_t n_groups, float want)
+static hn_status arithmetic_form(hn_device *d, const arithmetic *a, uint32_t i, bench_peak *out)
 {
-    const int64_t n = (int64_t)n_groups * j->size;
-    float *sum = hn__calloc((size_t)n, sizeof *sum);
-    hn_status s = sum ? hn_buffer_read(j->out, 0, sum, n * 4) : hn__nomem((size_t)n * 4);
-    for (int64_t i = 0; s == HN_OK && i < n; i++)
-        if (sum[i] != want)
-            s = hn_fail(HN_ERR_DEVICE, "thread %" PRId64 " has %g, want %g", i, sum[i], want);
-    hn__free(sum);
-    return s;
-}
-
-static hn_status arithmetic_stream(job *j, const arithmetic *a, const form *f, uint64_t n_groups)
-{
-    const int64_t bytes = (int64_t)n_groups * j->size * 4;
-    const struct peak_push push = { .steps = STEPS, .x = a->x, .y = a->y };
-
-    if (j->stream)
-        j->dev->fn->stream_destroy(j->stream);
-    j->stream = NULL;
-    hn_buffer_destroy(&j->out);
-    HN_TRY(hn_buffer_create(j->dev, bytes, &j->out));
-    memcpy(j->cmd.push, &push, sizeof push);
-    j->cmd.bind[0] = (hn__bind){ j->out, 0, bytes, false, true };
-    j->cmd.n_groups = n_groups;
-    j->cmd.flop = a->per_step * STEPS * f->chains * j->size * (double)n_groups;
-    return j->dev->fn->stream_create(j->dev, &j->cmd, 1, &j->stream);
-}
-
-// Doubles the work until a run is long enough for the clock; keeps the figure where it is better
-// than that of the forms before.
-static hn_status arithmetic_run(job *j, const arithmetic *a, const form *f, bench_peak *out)
-{
-    const double least = is_software(j->dev) ? 30e-3 : 10e-3;
+    const hn__kernel_desc desc = { .spec = { usual_size(d), i }, .n_spec = 2, .n_bind = 1,
+                                   .push_bytes = sizeof(struct peak_push) };
+    const form *f = &forms[i];
+    work w = { .push = { .steps = STEPS, .x = a->x, .y = a->y },
+               .flop = a->per_step * STEPS * f->chains * usual_size(d),
+               .n_out = usual_size(d), .n_want = PEAK_LANES };
+    job j = { .dev = d };
     bench_stats time;
-    uint64_t n = 16;
-    double seconds = 0;
 
-    for (;; n *= 2) {
-        HN_TRY(arithmetic_stream(j, a, f, n));
-        HN_TRY(j->dev->fn->stream_run(j->stream));
-        HN_TRY(job_time(j, &seconds));
-        if (seconds >= least || n >= MOST_GROUPS)
-            break;
-    }
-    HN_TRY(job_measure(j, &time));
-    HN_TRY(check_sums(j, n, sum_wanted(a, (int)f->chains)));
-    bench_peak_form(out, j->cmd.flop, &time, "%u x %u", f->chains, f->turn);
-    return HN_OK;
+    for (int lane = 0; lane < w.n_want; lane++)
+        w.want[lane] = sum_wanted(a, (int)f->chains, lane);
+    hn_status s = job_kernel(&j, "peak", a->type, &desc);
+    if (s == HN_OK)
+        s = work_measure(&j, &w, &time);
+    if (s == HN_OK)
+        bench_peak_form(out, j.cmd.flop, &time, "%u x %u", f->chains, f->turn);
+    job_end(&j);
+    return s;
 }
 
 static hn_status peak_arithmetic(hn_device *d, peak_id id, bench_peak *out)
@@ -178,19 +214,90 @@ static hn_status peak_arithmetic(hn_device *d, peak_id id, bench_peak *out)
 
     if (a->needs && !(d->info.features & a->needs))
         return bench_peak_lacks(out, "the device has no %s", hn_feature_name(a->needs));
-    for (uint32_t i = 0; s == HN_OK && i < N_FORMS; i++) {
-        job j = { .dev = d };
-        s = job_kernel(&j, "peak", a->type, i, 1, sizeof(struct peak_push));
-        if (s == HN_ERR_UNSUPPORTED)
-            return bench_peak_lacks(out, "%s", hn_error_text());
-        if (s == HN_OK)
-            s = arithmetic_run(&j, a, &forms[i], out);
-        job_end(&j);
+    for (uint32_t i = 0; s == HN_OK && i < N_FORMS; i++)
+        s = arithmetic_form(d, a, i, out);
+    return s == HN_ERR_UNSUPPORTED ? bench_peak_lacks(out, "%s", hn_error_text()) : s;
+}
+
+// ---- cooperative matrices ------------------------------------------------------------------
+
+// Small integers, the same on every device.
+static int coop_element(int row, int col)
+{
+    return (row * 7 + col * 5 + row * col) % 5 - 2;
+}
+
+// Writes both operands; want: what each element of the sum over all accumulators must be.
+static hn_status coop_operands(job *j, const hn_matrix_size *m, float *want)
+{
+    uint16_t ab[2 * COOP_MOST];
+    const int n_a = m->m * m->k, n_b = m->k * m->n, n_sums = (int)PEAK_MATRICES;
+
+    for (int i = 0; i < n_a; i++)
+        ab[i] = hn__f32_to_f16((float)coop_element(i / m->k, i % m->k));
+    for (int i = 0; i < n_b; i++)
+        ab[n_a + i] = hn__f32_to_f16((float)coop_element(i % m->n, i / m->n + 3));
+    for (int i = 0; i < m->m * m->n; i++) {
+        int sum = 0;
+        for (int k = 0; k < m->k; k++)
+            sum += coop_element(i / m->n, k) * coop_element(i % m->n, k + 3);
+        want[i] = (float)(n_sums * (n_sums - 1) / 2 + n_sums * sum);
     }
+    HN_TRY(hn_buffer_create(j->dev, (n_a + n_b) * 2, &j->in));
+    j->cmd.bind[1] = (hn__bind){ j->in, 0, (n_a + n_b) * 2, true, false };
+    return hn_buffer_write(j->in, 0, ab, (n_a + n_b) * 2);
+}
+
+static hn_status coop_size(hn_device *d, const hn_matrix_size *m, bench_peak *out)
+{
+    const uint32_t lanes = d->info.subgroup_size;
+    const bool may_ask = lanes >= d->info.subgroup_min && lanes <= d->info.subgroup_max;
+    const hn__kernel_desc desc = { .spec = { lanes, m->m, m->n, m->k }, .n_spec = 4, .n_bind = 2,
+                                   .push_bytes = sizeof(struct peak_push),
+                                   .subgroup = may_ask ? lanes : 0 };
+    work w = { .push = { .steps = STEPS + 1 }, // odd
+               .flop = 2.0 * m->m * m->n * m->k * PEAK_MATRICES * (STEPS + 1),
+               .n_out = m->m * m->n, .n_want = m->m * m->n };
+    job j = { .dev = d };
+    bench_stats time;
+
+    if (m->m * m->k > COOP_MOST || m->k * m->n > COOP_MOST || w.n_out > COOP_MOST)
+        return HN_OK; // none is known to be so large
+    hn_status s = coop_operands(&j, m, w.want);
+    if (s == HN_OK)
+        s = job_kernel(&j, "peak_coop", HN_F32, &desc);
+    if (s == HN_OK)
+        s = work_measure(&j, &w, &time);
+    if (s == HN_OK)
+        bench_peak_form(out, j.cmd.flop, &time, "%dx%dx%d", m->m, m->n, m->k);
+    job_end(&j);
     return s;
 }
 
+static hn_status peak_coopmat(hn_device *d, bench_peak *out)
+{
+    hn_status s = HN_OK;
+
+    const uint32_t needs = HN_FEATURE_COOPMAT | HN_FEATURE_FP16 | HN_FEATURE_STORAGE_16;
+    if ((d->info.features & needs) != needs)
+        return bench_peak_lacks(out, "the device has no coopmat");
+    if (!d->info.n_matrices)
+        return bench_peak_lacks(out, "the device lists no f16 matrices summed in f32");
+    for (int i = 0; s == HN_OK && i < d->info.n_matrices; i++)
+        s = coop_size(d, &d->info.matrices[i], out);
+    if (s == HN_OK && !out->n_ways)
+        return bench_peak_lacks(out, "all sizes are above %d elements", COOP_MOST);
+    return s == HN_ERR_UNSUPPORTED ? bench_peak_lacks(out, "%s", hn_error_text()) : s;
+}
+
 // ---- memory --------------------------------------------------------------------------------
+
+static hn_status copy_kernel(job *j)
+{
+    const hn__kernel_desc desc = { .spec = { usual_size(j->dev) }, .n_spec = 1, .n_bind = 2,
+                                   .push_bytes = sizeof(struct peak_copy_push) };
+    return job_kernel(j, "peak_copy", HN_F32, &desc);
+}
 
 static hn_status copy_stream(job *j, int64_t bytes)
 {
@@ -239,7 +346,7 @@ static int64_t copy_bytes(const hn_device *d)
 
 static hn_status copy_run(job *j, int64_t bytes, bench_peak *out)
 {
-    HN_TRY(job_kernel(j, "peak_copy", HN_F32, 0, 2, sizeof(struct peak_copy_push)));
+    HN_TRY(copy_kernel(j));
     HN_TRY(copy_stream(j, bytes));
     HN_TRY(copy_check(j, bytes));
     HN_TRY(job_measure(j, &out->time));
@@ -262,7 +369,7 @@ static hn_status submit_run(job *j, bench_peak *out)
     enum { TIMES = 200 };
     double seconds[TIMES];
 
-    HN_TRY(job_kernel(j, "peak_copy", HN_F32, 0, 2, sizeof(struct peak_copy_push)));
+    HN_TRY(copy_kernel(j));
     HN_TRY(copy_stream(j, HN__ALIGN));
     HN_TRY(copy_check(j, HN__ALIGN));
     for (int i = -20; i < TIMES; i++) {
@@ -290,7 +397,7 @@ hn_status bench_peak_vk(hn_device *d, peak_id id, bench_peak *out)
     case PEAK_SUBMIT: return peak_submit(d, out);
     case PEAK_WAKE:
     case PEAK_WAKE_SLEEPING: return bench_peak_lacks(out, "of host devices");
-    case PEAK_COOPMAT: return bench_peak_lacks(out, "this build has no such shader");
+    case PEAK_COOPMAT: return peak_coopmat(d, out);
     default: return peak_arithmetic(d, id, out);
     }
 }

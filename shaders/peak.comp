@@ -41,7 +41,7 @@ int dot_4x8(int a, int b, spirv_literal int packed);
     if (FORM_USED == form) {                                                                      \
         T a[chains];                                                                              \
         [[unroll]] for (uint i = 0u; i < chains; i++)                                             \
-            a[i] = T(i);                                                                          \
+            a[i] = T(i + lane);                                                                   \
         for (uint n = 0u; n < p.steps; n += turn) {                                               \
             [[unroll]] for (uint u = 0u; u < turn; u++) {                                         \
                 [[unroll]] for (uint i = 0u; i < chains; i++)                                     \
@@ -56,6 +56,8 @@ void main()
 {
     HN_GROUP_GUARD;
     const T x = OF(p.x), y = OF(p.y);
+    // Threads differ, or a compiler may leave the work to a unit for what is the same in all.
+    const uint lane = gl_LocalInvocationID.x & (PEAK_LANES - 1u);
     float sum = 0.0;
     PEAK_FORMS(FORM)
     sums[thread_index()] = sum;

@@ -77,6 +77,8 @@ struct attention_push {
 };
 // Sums a thread, steps of a turn of the loop: which is fastest differs by driver.
 #define PEAK_FORMS(X) X(0u, 16u, 4u) X(1u, 32u, 4u) X(2u, 12u, 16u) X(3u, 24u, 8u)
+#define PEAK_MATRICES 8u // sums a subgroup
+#define PEAK_LANES 8u // threads that begin differently
 struct peak_push { HN_PUSH_GRID uint steps, x, y; }; // x, y: bits of the element type
 #define PEAK_WORDS 4u // a thread
 struct peak_copy_push { HN_PUSH_GRID uint total; };
