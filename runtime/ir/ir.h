@@ -121,6 +121,11 @@ typedef struct hn__op_fns {
     // dy[k] is {0} for outputs that the loss does not depend on. NULL: refused by name.
     void (*grad)(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val out[],
                  const hn_val dy[], hn_val din[]);
+    // Whether n can do the work of `next` itself, a pointwise operator of which n's only result is
+    // operand `operand`: then changes n->attr, and where one more operand is needed puts its place
+    // among next's into *out_extra and its place among n's into *out_at. NULL: never. The caller
+    // checks that the result's type is the same.
+    bool (*absorb)(hn__inst *n, const hn__inst *next, int operand, int *out_extra, int *out_at);
     // The ways to launch n on a device: those that are legal there and could be the fastest, first
     // the one to take where nothing was measured. At least 1, at most HN__MAX_VARIANTS. Results of
     // all are within the operator's tolerance. NULL: there is one way.
@@ -255,5 +260,7 @@ hn_status hn__graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, in
 // A simplified copy of g that keeps outputs and assignments: constants folded, equal nodes
 // shared, what nothing needs dropped.
 hn_status hn__rewrite(const hn_graph *g, hn_graph **out);
+// A copy of a rewritten graph in which operators took in the pointwise ones that follow them.
+hn_status hn__absorb(const hn_graph *g, hn_graph **out);
 
 #endif

@@ -57,6 +57,41 @@ dims hn__matmul_dims_of(const hn__inst *n)
     return d;
 }
 
+static int act_of(const hn__op *op)
+{
+    return op->id == HN__OP_relu        ? HN_ACT_RELU
+           : op->id == HN__OP_gelu      ? HN_ACT_GELU
+           : op->id == HN__OP_gelu_tanh ? HN_ACT_GELU_TANH
+           : op->id == HN__OP_silu      ? HN_ACT_SILU
+                                        : HN_ACT_NONE;
+}
+
+// y = act(scale a b + bias) + residual, in that order.
+static bool absorb(hn__inst *n, const hn__inst *next, int operand, int *out_extra, int *out_at)
+{
+    attr *at = n->attr;
+    const hn_type *other = &next->in[1 - operand];
+
+    if (at->has_residual)
+        return false;
+    if (next->op->id != HN__OP_add) {
+        if (at->act)
+            return false;
+        at->act = act_of(next->op);
+        return at->act != HN_ACT_NONE;
+    }
+    *out_extra = 1 - operand;
+    if (other->rank == 1 && n->out[0].rank > 1 && !at->has_bias && !at->act &&
+        other->dim[0] == hn__cols(&n->out[0])) {
+        at->has_bias = 1;
+        *out_at = 2;
+    } else {
+        at->has_residual = 1;
+        *out_at = n->n_in;
+    }
+    return true;
+}
+
 static hn_status check_shapes(const hn__inst *n)
 {
     const attr *at = n->attr;
@@ -421,6 +456,6 @@ static void sample(hn_rng *rng, hn__sample *s)
 
 const hn__op_fns hn__fns_matmul = {
     .attr_bytes = sizeof(attr), .infer = infer, .ref = ref, .host = host, .scratch = scratch,
-    .stored = stored, .grad = grad, .variants = hn__matmul_variants,
+    .stored = stored, .grad = grad, .absorb = absorb, .variants = hn__matmul_variants,
     .launch = hn__matmul_launch, .sample = sample
 };

@@ -24,11 +24,23 @@ hn__bind hn__bind_slot(const hn_plan *p, int64_t slot, bool write)
     };
 }
 
+static hn_status rewrite(hn_plan *p, const hn_graph *g)
+{
+    hn_graph *plain;
+
+    if (p->params.no_fuse || p->force_op)
+        return hn__rewrite(g, &p->g);
+    HN_TRY(hn__rewrite(g, &plain));
+    const hn_status s = hn__absorb(plain, &p->g);
+    hn_graph_destroy(&plain);
+    return s;
+}
+
 static hn_status make_steps(hn_plan *p, const hn_graph *g)
 {
     const bool host = p->dev->info.kind != HN_DEVICE_VULKAN;
 
-    HN_TRY(hn__rewrite(g, &p->g));
+    HN_TRY(rewrite(p, g));
     HN_TRY(hn__steps_make(p));
     if (!host && !p->force_op && p->dev->tune_ns > 0)
         HN_TRY(hn_context(hn__tune_steps(p), "tuning"));
