@@ -1,6 +1,6 @@
 #!/bin/sh
 # The command's behaviour: exit codes, what goes where, help, suggestions, the JSON, the report.
-#   test_apps.sh HORNITO [part]     part: usage, tune, json, files, speech, check, bench, chat, examples; all where it is left out
+#   test_apps.sh HORNITO [part]     part: usage, tune, json, files, speech, check, bench, kernels, chat, examples; all where it is left out
 set -u
 hornito=$1
 part=${2:-all}
@@ -148,6 +148,26 @@ assert d["loss_differences"]["small_to_reference"] < 1e-3
 assert d["model"]["parameters"] > 100000' || failed "bench step --json"
     [ "$(stat -c %s step.safetensors)" -gt 900000 ] || failed "bench step --export: a short file"
     expect 0 '"block_by_live"' bench plan --device cpu --json -
+}
+
+# Kernels measured, listed, carried; where there is no Vulkan device the other rows say nothing.
+kernels() {
+    expect 2 "--seconds 0" tune --seconds 0
+    expect 2 "no argument is wanted" tune exprot
+    expect 2 "give one file" tune export
+    expect 1 "only Vulkan devices are tuned" tune --device cpu
+    expect 1 "--tune -1" devices --tune -1
+    hornito tune list --device vulkan >out 2>err || return
+    expect 0 "nothing was measured" tune list --device vulkan
+    expect 0 "kernel" tune --device vulkan --op 'matmul one row' --seconds 20
+    expect 0 "matmul f32[1, 1024]" tune list --device vulkan
+    expect 0 "entries" tune export --device vulkan table.txt
+    expect 0 "entries" tune import --device vulkan table.txt
+    expect 0 "new ones" tune import --device vulkan --cache other table.txt
+    expect 0 "matmul f32[1, 1024]" tune list --device vulkan --cache other
+    head -c 100 table.txt >torn.txt
+    expect 1 "torn.txt' is torn" tune import --device vulkan torn.txt
+    expect 1 "README.md' is no tuning table" tune import --device vulkan "$source/README.md"
 }
 
 # What checkpoints hold: good ones, files that are none, and what stands in the way of running.
@@ -323,8 +343,8 @@ assert d["tokens"] == 30 and 20 < d["perplexity"] < 35, d' || failed "lm eval --
 }
 
 case $part in
-all) usage; tune; json; files; speech; check; bench; chat; examples; text ;;
-usage | tune | json | files | speech | check | bench | chat | examples | text) $part ;;
+all) usage; tune; json; files; speech; check; bench; kernels; chat; examples; text ;;
+usage | tune | json | files | speech | check | bench | kernels | chat | examples | text) $part ;;
 *) echo "test_apps.sh: no part '$part'"; exit 2 ;;
 esac
 [ $n_failed = 0 ] && echo "passed" && exit 0

@@ -184,6 +184,49 @@ static void check_untested(void **state)
     test_device_close(&d);
 }
 
+// ---- fused steps ---------------------------------------------------------------------------
+
+static uint32_t emit_one(hn__spv *b, const hn__pw *p, const uint32_t x[])
+{
+    (void)b;
+    (void)p;
+    return x[0]; // tanh as if it were the identity
+}
+
+static void check_chain(void **state)
+{
+    (void)state;
+    const hn__op *op = hn__op_find("tanh");
+    hn__op_fns wrong = *op->fn;
+    hn__op copy = *op;
+    hn_device *d = open_tested(NULL);
+    hn_plan *p;
+
+    wrong.emit = emit_one;
+    copy.fn = &wrong;
+    for (int k = 0; k < 2; k++) { // the sound one, then the wrong one under another verdict's name
+        hn_graph *g;
+        const char *name = k ? "planted tanh" : "tanh";
+        hn__op named = k ? copy : *op;
+        named.name = name;
+        CHECK_OK(hn_graph_create(&g));
+        const hn_val x = hn_input(g, "x", (hn_type){ HN_F32, 2, { ROWS, COLS } });
+        hn_output(g, "y", hn_sum(g, hn__emit(g, &named, NULL, &x, 1), -1));
+        CHECK_OK(hn_graph_status(g));
+        if (!k) {
+            CHECK_OK(hn_plan_create(g, d, NULL, &p));
+            CHECK(hn_device_tuning_count(d) == 2, "%d verdicts for tanh and sum",
+                  (int)hn_device_tuning_count(d));
+            hn_plan_destroy(&p);
+        } else {
+            CHECK_FAILS(hn_plan_create(g, d, NULL, &p), HN_ERR_DEVICE);
+            CHECK(strstr(hn_error_text(), "no kernel of 'planted tanh'"), "%s", hn_error_text());
+        }
+        hn_graph_destroy(&g);
+    }
+    test_device_close(&d);
+}
+
 // ---- slow ----------------------------------------------------------------------------------
 
 static void check_slow_loses(void **state)
@@ -312,6 +355,7 @@ int main(void)
         cmocka_unit_test(check_quarantine),  cmocka_unit_test(check_none_left),
         cmocka_unit_test(check_untested),    cmocka_unit_test(check_slow_loses),
         cmocka_unit_test(check_slow_is_bounded), cmocka_unit_test(check_reach),
+        cmocka_unit_test(check_chain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 // The choice among an operator's variants.
 #include "plan/choose.h"
 #include "device/tuning.h"
+#include "ops/table.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -127,35 +128,58 @@ hn_status hn__launch_variant(const hn__inst *n, const hn_device_info *info, cons
     return HN_OK;
 }
 
+// Whether there is a verdict already; *out is OK, or DEVICE with what was wrong.
+static bool has_verdict(const hn_device *d, const char *op, const char *variant, uint64_t code,
+                        hn_status *out)
+{
+    const char *why = NULL;
+    const hn__verdict known = verdict(d->tuning, op, variant, code, &why);
+
+    *out = known == HN__WRONG ? hn_fail(HN_ERR_DEVICE, "%s: %s", variant, why) : HN_OK;
+    return known != HN__UNTESTED;
+}
+
+// Keeps what a test gave, and returns it. What is no answer of the kernel's gives no verdict.
+static hn_status keep_verdict(hn_device *d, const char *op, const char *variant, uint64_t code,
+                              hn_status s)
+{
+    char said[512];
+
+    if (s && (s != HN_ERR_DEVICE || d->lost))
+        return s;
+    snprintf(said, sizeof said, "%s", s ? hn_error_text() : "");
+    HN_TRY(hn__tuning_put(d->tuning, &(hn__tuning_row){ .kind = s ? HN__WRONG : HN__RIGHT,
+                                                        .code = code,
+                                                        .what = op,
+                                                        .variant = variant,
+                                                        .why = s ? said : NULL }));
+    if (s == HN_OK)
+        return HN_OK;
+    hn__log(HN_LOG_WARN, "%s on '%s' (%s): wrong result, put aside: %s", variant, d->info.name,
+            d->info.driver, said);
+    return hn_fail(HN_ERR_DEVICE, "%s: %s", variant, said);
+}
+
 // The verdict of a launch, found now where there is none. OK, or DEVICE with what was wrong.
 static hn_status judge(hn_device *d, const hn__inst *n, const hn__launch *l, uint64_t code)
 {
     char text[HN__TEXT];
-    const char *why = NULL;
+    hn_status s;
+    bool reached;
 
     hn__variant_text(n, &l->variant, text);
-    const hn__verdict known = verdict(d->tuning, n->op->name, text, code, &why);
-    if (known == HN__WRONG)
-        return hn_fail(HN_ERR_DEVICE, "%s: %s", text, why);
-    if (known == HN__RIGHT)
-        return HN_OK;
-
-    bool reached;
-    const hn_status s = hn__self_test(d, n, &l->variant, code, &reached);
-    hn__tuning_row row = { .kind = s ? HN__WRONG : HN__RIGHT, .code = code, .what = n->op->name,
-                           .variant = text };
-    char said[512];
-    snprintf(said, sizeof said, "%s", s ? hn_error_text() : "");
-    row.why = s ? said : NULL;
-    if (s && (s != HN_ERR_DEVICE || d->lost))
+    if (has_verdict(d, n->op->name, text, code, &s))
         return s;
-    if (s)
-        hn__log(HN_LOG_WARN, "%s on '%s' (%s): wrong result, put aside: %s", text, d->info.name,
-                d->info.driver, said);
-    else if (!reached)
+    s = hn__self_test(d, n, &l->variant, code, &reached);
+    if (s == HN_OK && !reached)
         hn__log(HN_LOG_WARN, "%s: no draw of '%s' runs it: not tested", text, n->op->name);
-    HN_TRY(hn__tuning_put(d->tuning, &row));
-    return s ? hn_fail(HN_ERR_DEVICE, "%s: %s", text, said) : HN_OK;
+    return keep_verdict(d, n->op->name, text, code, s);
+}
+
+static hn_status no_kernel(const hn_device *d, const hn__op *op, hn_status s)
+{
+    return hn_context(s, "no kernel of '%s' gives right results on '%s' (%s); use another device",
+                      op->name, d->info.name, d->info.driver);
 }
 
 static hn_status choose(hn_device *d, const hn__inst *n, bool inplace, hn__launch *l)
@@ -174,10 +198,7 @@ static hn_status choose(hn_device *d, const hn__inst *n, bool inplace, hn__launc
         if (s == HN_OK || (s != HN_ERR_DEVICE && s != HN_ERR_UNSUPPORTED) || d->lost)
             return s;
     }
-    return s == HN_ERR_DEVICE
-               ? hn_context(s, "no kernel of '%s' gives right results on '%s' (%s); use another "
-                               "device", n->op->name, d->info.name, d->info.driver)
-               : s;
+    return s == HN_ERR_DEVICE ? no_kernel(d, n->op, s) : s;
 }
 
 hn_status hn__choose(hn_plan *p, const hn__inst *n, bool inplace, hn__launch *l)
@@ -186,4 +207,31 @@ hn_status hn__choose(hn_plan *p, const hn__inst *n, bool inplace, hn__launch *l)
     if (p->force_op == n->op)
         return hn__launch_variant(n, &p->dev->info, &p->force, inplace, l, &code);
     return choose(p->dev, n, inplace, l);
+}
+
+// ---- fused steps ---------------------------------------------------------------------------
+
+// Their SPIR-V differs from graph to graph; this stands for the writer of it, and goes up with it.
+enum { CHAIN_CODE = 1 };
+
+static hn_status judge_member(hn_device *d, const hn__op *op)
+{
+    hn_status s;
+    if (has_verdict(d, op->name, "chain", CHAIN_CODE, &s))
+        return s ? no_kernel(d, op, s) : HN_OK;
+    s = keep_verdict(d, op->name, "chain", CHAIN_CODE, hn__self_test_chain(d, op));
+    return s == HN_ERR_DEVICE && !d->lost ? no_kernel(d, op, s) : s;
+}
+
+hn_status hn__choose_chain(hn_plan *p, const hn__expr *e)
+{
+    static const int reductions[] = { [HN__REDUCE_SUM] = HN__OP_reduce_sum,
+                                      [HN__REDUCE_MEAN] = HN__OP_reduce_mean,
+                                      [HN__REDUCE_MAX] = HN__OP_reduce_max,
+                                      [HN__REDUCE_MIN] = HN__OP_reduce_min };
+    if (!p->dev->tuning || !p->dev->self_tests || p->force_op)
+        return HN_OK;
+    for (int i = 0; i < e->n_insn; i++)
+        HN_TRY(judge_member(p->dev, e->insn[i].op));
+    return e->reduce ? judge_member(p->dev, &hn__ops[reductions[e->reduce]]) : HN_OK;
 }

@@ -24,12 +24,18 @@ hn_status hn__launch_variant(const hn__inst *n, const hn_device_info *info, cons
 // verdict kept. DEVICE where none is left; NOMEM.
 hn_status hn__choose(hn_plan *p, const hn__inst *n, bool inplace, hn__launch *l);
 
+// Tries every operator of a fused step that has no verdict on this driver, alone, and keeps the
+// verdict. DEVICE where one is wrong: there is no other way to run it. NOMEM.
+hn_status hn__choose_chain(hn_plan *p, const hn__expr *e);
+
 // Runs a small drawn instance of the operator with this variant, of which the code is `code`, and
 // compares it with the reference. *out_reached is false where no draw of the operator runs that
 // code; then nothing was run. DEVICE with the first wrong element; NOMEM.
 hn_status hn__self_test(hn_device *d, const hn__inst *n, const hn__variant *v, uint64_t code,
                         bool *out_reached);
 
+// The same for an operator of fused steps, alone in one.
+hn_status hn__self_test_chain(hn_device *d, const hn__op *op);
 // Whether a draw of the operator runs this variant and code: whether hn__self_test can say anything.
 bool hn__self_test_finds(hn_device *d, const hn__inst *n, const hn__variant *v, uint64_t code);
 

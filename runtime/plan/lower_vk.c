@@ -20,6 +20,8 @@ hn_status hn__tmp_vk(hn_plan *p)
 {
     for (int64_t i = 0; i < p->n_steps; i++) {
         hn__step *s = &p->steps[i];
+        if (s->kind == HN__STEP_EXPR)
+            HN_TRY(hn__choose_chain(p, s->expr));
         if (s->kind != HN__STEP_OP)
             continue;
         if (!s->inst.op->fn->launch)

@@ -96,3 +96,15 @@ bool hn__self_test_finds(hn_device *d, const hn__inst *n, const hn__variant *v, 
     search f = { d, n->op, v, code, false, 0 };
     return look(&f, n) == HN_OK && f.found > 0;
 }
+
+hn_status hn__self_test_chain(hn_device *d, const hn__op *op)
+{
+    const hn__variant only = { 0 };
+    hn_dtype t = HN_F32;
+
+    while (t < HN_DTYPE_COUNT && !(op->tol[t] > 0))
+        t++;
+    for (uint64_t seed = 1; op->fn->sample && t < HN_DTYPE_COUNT && seed <= WANTED; seed++)
+        HN_TRY(run_draw(d, op, t, seed, &only));
+    return HN_OK;
+}
