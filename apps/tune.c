@@ -205,9 +205,6 @@ int app_tune(int argc, const char **argv)
     };
     app_args args;
     int rc = app_begin(argc, argv, options, &args);
-    if (rc < 0 && args.n_rest)
-        rc = app_usage("'%s': no argument is wanted; subcommands are export, import and list",
-                       args.rest[0]);
     if (rc < 0)
         rc = tune(&dev, seconds, op);
     return app_end(&args, rc);

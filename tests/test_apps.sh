@@ -153,21 +153,21 @@ assert d["model"]["parameters"] > 100000' || failed "bench step --json"
 # Kernels measured, listed, carried; where there is no Vulkan device the other rows say nothing.
 kernels() {
     expect 2 "--seconds 0" tune --seconds 0
-    expect 2 "no argument is wanted" tune exprot
+    expect 2 "'exprot' is not wanted here" tune exprot
     expect 2 "give one file" tune export
     expect 1 "only Vulkan devices are tuned" tune --device cpu
     expect 1 "--tune -1" devices --tune -1
     hornito tune list --device vulkan >out 2>err || return
     expect 0 "nothing was measured" tune list --device vulkan
-    expect 0 "kernel" tune --device vulkan --op 'matmul one row' --seconds 20
-    expect 0 "matmul f32[1, 1024]" tune list --device vulkan
+    expect 0 "kernel" tune --device vulkan --op 'matmul qkv' --seconds 20
+    expect 0 "matmul f32[1024, 256]" tune list --device vulkan
     expect 0 "entries" tune export --device vulkan table.txt
     expect 0 "entries" tune import --device vulkan table.txt
     expect 0 "new ones" tune import --device vulkan --cache other table.txt
-    expect 0 "matmul f32[1, 1024]" tune list --device vulkan --cache other
+    expect 0 "matmul f32[1024, 256]" tune list --device vulkan --cache other
     head -c 100 table.txt >torn.txt
-    expect 1 "torn.txt' is torn" tune import --device vulkan torn.txt
-    expect 1 "README.md' is no tuning table" tune import --device vulkan "$source/README.md"
+    expect 1 "torn.txt': is torn" tune import --device vulkan torn.txt
+    expect 1 "README.md': is no tuning table" tune import --device vulkan "$source/README.md"
 }
 
 # What checkpoints hold: good ones, files that are none, and what stands in the way of running.
