@@ -109,6 +109,10 @@ hn_status hn__vk_list(hn_device_info **list, int *n);
 hn_status hn__pool_create(int n_threads, hn__pool **out);
 void hn__pool_destroy(hn__pool **p);
 int hn__pool_threads(const hn__pool *p);
+// Memory for parts of a loop to work in, HN__POOL_ROOM elements aligned to 64 bytes; `thread` is the
+// number of the part (hn__parallel). What is in it lasts as long as the part.
+enum { HN__POOL_ROOM = 128 << 10 };
+float *hn__pool_room(const hn__pool *p, int thread);
 // Calls fn(ctx, begin, end, thread) on parts of [0, n): at most as many as there are threads, split
 // in order, none shorter than `grain` but the last. The split depends on n, grain and the number of
 // threads only; `thread` is the number of the part, whichever thread runs it, so what fn keeps under

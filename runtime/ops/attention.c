@@ -129,6 +129,7 @@ typedef struct job {
     const int32_t *n_keys;
     float *y, *lse, *scratch;
     int64_t n_blocks;
+    hn__pool *pool;
 } job;
 
 // Softmax of a row of scores; its first `limit` are seen, the rest of n becomes 0. Returns the sum
@@ -151,8 +152,10 @@ HN__HOT static void divide(float *y, int64_t n, float by)
 
 // A block of queries of one head. Blocks are taken from both ends in turn, so that with a causal
 // mask every thread's share is about equal.
-static void block(const job *j, int64_t task, float *score)
+static void block(const job *j, int64_t task, int thread)
 {
+    float *const score = j->scratch + thread * HN__ATTENTION_ROWS * j->a.tk,
+                 *const room = hn__pool_room(j->pool, thread);
     const hn__attention_dims *a = &j->a;
     const int64_t turn = task % j->n_blocks, bh = task / j->n_blocks, b = bh / a->heads,
                   h = bh % a->heads;
@@ -175,7 +178,8 @@ static void block(const job *j, int64_t task, float *score)
                                    .ldb = a->k_row,
                                    .c = score,
                                    .ldc = n,
-                                   .scale = a->scale });
+                                   .scale = a->scale,
+                                   .room = room });
     for (int64_t i = 0; i < m; i++) {
         const int64_t limit = hn__attention_limit(a, first + i, n_keys);
         float *lse = j->lse + bh * a->tq + first + i;
@@ -197,7 +201,8 @@ static void block(const job *j, int64_t task, float *score)
                                    .ldb = a->k_row,
                                    .c = j->y + at,
                                    .ldc = a->q_row,
-                                   .scale = 1 });
+                                   .scale = 1,
+                                   .room = room });
     for (int64_t i = 0; i < m; i++)
         if (n)
             divide(j->y + at + i * a->q_row, a->d, sum[i]);
@@ -211,7 +216,7 @@ static void blocks(void *ctx, int64_t begin, int64_t end, int thread)
     const job *j = ctx;
 
     for (int64_t t = begin; t < end; t++)
-        block(j, t, j->scratch + thread * HN__ATTENTION_ROWS * j->a.tk);
+        block(j, t, thread);
 }
 
 static int64_t scratch(const hn__inst *n, int n_threads)
@@ -228,7 +233,8 @@ static void host(const hn__inst *n, const hn__host *h)
               .n_keys = n->n_in > 3 ? h->in[3] : NULL,
               .y = h->out[0],
               .lse = h->out[1],
-              .scratch = h->scratch };
+              .scratch = h->scratch,
+              .pool = h->pool };
 
     j.n_blocks = (j.a.tq + HN__ATTENTION_ROWS - 1) / HN__ATTENTION_ROWS;
     hn__parallel(h->pool, j.a.batch * j.a.heads * j.n_blocks, 1, blocks, &j);

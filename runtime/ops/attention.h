@@ -38,6 +38,6 @@ static inline int64_t hn__attention_limit(const hn__attention_dims *a, int64_t i
 }
 
 // Queries of a host task: their scores against all keys stay in cache.
-enum { HN__ATTENTION_ROWS = 64 };
+enum { HN__ATTENTION_ROWS = 96 };
 
 #endif

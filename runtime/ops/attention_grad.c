@@ -95,6 +95,7 @@ typedef struct job {
     const float *q, *k, *v, *y, *lse, *dy, *dlse;
     const int32_t *n_keys;
     float *dq, *dk, *dv, *scratch;
+    hn__pool *pool;
 } job;
 
 // A block of m queries, n keys: p and ds in scratch.
@@ -102,6 +103,7 @@ typedef struct tile {
     int64_t m, n, first;
     place at; // of the first query
     float *p, *ds;
+    float *room; // the thread's
 } tile;
 
 // In place: scores become weights, dp becomes ds. What a query does not see becomes 0.
@@ -138,7 +140,8 @@ static void products(const job *j, const tile *t)
                                .ldb = a->k_row,
                                .c = j->dq + q,
                                .ldc = a->q_row,
-                               .scale = 1 });
+                               .scale = 1,
+                               .room = t->room });
     hn__gemm(&(hn__gemm_args){ .transpose_a = true,
                                .m = t->n,
                                .n = a->d,
@@ -150,7 +153,8 @@ static void products(const job *j, const tile *t)
                                .c = j->dk + kv,
                                .ldc = a->k_row,
                                .scale = 1,
-                               .keep = 1 });
+                               .keep = 1,
+                               .room = t->room });
     hn__gemm(&(hn__gemm_args){ .transpose_a = true,
                                .m = t->n,
                                .n = a->d,
@@ -162,7 +166,8 @@ static void products(const job *j, const tile *t)
                                .c = j->dv + kv,
                                .ldc = a->k_row,
                                .scale = 1,
-                               .keep = 1 });
+                               .keep = 1,
+                               .room = t->room });
 }
 
 static void clear_rows(float *x, int64_t rows, int64_t step, int64_t d)
@@ -171,16 +176,17 @@ static void clear_rows(float *x, int64_t rows, int64_t step, int64_t d)
         memset(x + r * step, 0, sizeof *x * (size_t)d);
 }
 
-static void block(const job *j, int64_t b, int64_t h, int64_t first, float *scratch)
+static void block(const job *j, int64_t b, int64_t h, int64_t first, int thread)
 {
     const hn__attention_dims *a = &j->a;
     const int64_t n_keys = j->n_keys ? j->n_keys[b] : a->tk, left = a->tq - first;
     tile t = { .m = left < HN__ATTENTION_ROWS ? left : HN__ATTENTION_ROWS,
                .first = first,
                .at = place_of(a, b, h, first, n_keys),
-               .p = scratch,
-               .ds = scratch + HN__ATTENTION_ROWS * a->tk };
+               .p = j->scratch + thread * 2 * HN__ATTENTION_ROWS * a->tk,
+               .room = hn__pool_room(j->pool, thread) };
 
+    t.ds = t.p + HN__ATTENTION_ROWS * a->tk;
     t.n = hn__attention_limit(a, first + t.m - 1, n_keys);
     if (!t.n) {
         clear_rows(j->dq + t.at.q, t.m, a->q_row, a->d);
@@ -196,7 +202,8 @@ static void block(const job *j, int64_t b, int64_t h, int64_t first, float *scra
                                .ldb = a->k_row,
                                .c = t.p,
                                .ldc = t.n,
-                               .scale = a->scale });
+                               .scale = a->scale,
+                               .room = t.room });
     hn__gemm(&(hn__gemm_args){ .transpose_b = true,
                                .m = t.m,
                                .n = t.n,
@@ -207,7 +214,8 @@ static void block(const job *j, int64_t b, int64_t h, int64_t first, float *scra
                                .ldb = a->k_row,
                                .c = t.ds,
                                .ldc = t.n,
-                               .scale = 1 });
+                               .scale = 1,
+                               .room = t.room });
     weigh(j, &t, n_keys);
     products(j, &t);
 }
@@ -227,7 +235,7 @@ static void key_heads(void *ctx, int64_t begin, int64_t end, int thread)
         clear_rows(j->dv + kv, a->tk, a->k_row, a->d);
         for (int64_t h = h0; h < h0 + group; h++)
             for (int64_t first = 0; first < a->tq; first += HN__ATTENTION_ROWS)
-                block(j, b, h, first, j->scratch + thread * 2 * HN__ATTENTION_ROWS * a->tk);
+                block(j, b, h, first, thread);
     }
 }
 
@@ -251,7 +259,8 @@ static void host(const hn__inst *n, const hn__host *h)
               .dq = h->out[Q],
               .dk = h->out[K],
               .dv = h->out[V],
-              .scratch = h->scratch };
+              .scratch = h->scratch,
+              .pool = h->pool };
 
     hn__parallel(h->pool, j.a.batch * j.a.kv_heads, 1, key_heads, &j);
 }

@@ -8,7 +8,7 @@
 #ifdef HN_HAVE_OPENBLAS
 #include <cblas.h>
 
-void hn__gemm(const hn__gemm_args *g)
+static void multiply(const hn__gemm_args *g)
 {
     const blasint m = (blasint)g->m, n = (blasint)g->n, k = (blasint)g->k;
     const blasint lda = (blasint)g->lda, ldb = (blasint)g->ldb, ldc = (blasint)g->ldc;
@@ -59,7 +59,7 @@ HN__HOT static void tile(const hn__gemm_args *g, const float *b, int64_t k0, int
         }
 }
 
-void hn__gemm(const hn__gemm_args *g)
+static void multiply(const hn__gemm_args *g)
 {
     float b[DEPTH * COLS];
 
@@ -74,3 +74,14 @@ void hn__gemm(const hn__gemm_args *g)
 }
 
 #endif
+
+void hn__gemm(const hn__gemm_args *g)
+{
+    if (g->m > 1 && hn__gemm_has_avx512()) {
+        hn__gemm_avx512(g);
+        return;
+    }
+    multiply(g);
+    if (g->finish)
+        g->finish(g->ctx, 0, g->m, 0, g->n);
+}

@@ -15,10 +15,19 @@ typedef struct hn__gemm_args {
     float *c;
     int64_t lda, ldb, ldc;
     float scale, keep;
+    float *room; // this thread's: hn__pool_room
+    // Called once for every part of c that is done, rows [row, row + rows) and columns
+    // [col, col + cols), on this thread; or NULL.
+    void (*finish)(const void *ctx, int64_t row, int64_t rows, int64_t col, int64_t cols);
+    const void *ctx;
 } hn__gemm_args;
 
-// OpenBLAS where it was found at build, otherwise blocked loops. May be called from several
-// threads at once.
+// Our own where the processor has AVX-512 (gemm_avx512.c), OpenBLAS where it was found at build,
+// otherwise blocked loops. May be called from several threads at once.
 void hn__gemm(const hn__gemm_args *g);
+
+// Whether the build and the processor have it; the product itself.
+bool hn__gemm_has_avx512(void);
+void hn__gemm_avx512(const hn__gemm_args *g);
 
 #endif

@@ -180,6 +180,7 @@ typedef struct job {
     dims d;
     const float *a, *b, *bias, *residual;
     float *y;
+    hn__pool *pool;
 } job;
 
 #define ACT_LOOP(value)                                                                           \
@@ -209,25 +210,41 @@ HN__HOT void hn__matmul_finish(int act, int64_t n, float *restrict y, const floa
             y[i] += residual[i];
 }
 
-// Rows [row, row + m) of a batch, columns [col, col + n).
-static void piece(const job *j, int64_t batch, int64_t row, int64_t m, int64_t col, int64_t n)
+typedef struct part {
+    const job *j;
+    int64_t first; // element of y that is the part's first
+    int64_t col;
+} part;
+
+static void finish_part(const void *ctx, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    const part *p = ctx;
+    const job *j = p->j;
+
+    for (int64_t r = row; r < row + rows; r++) {
+        const int64_t at = p->first + r * j->d.n + col;
+        hn__matmul_finish(j->at->act, cols, j->y + at, j->bias ? j->bias + p->col + col : NULL,
+                          j->residual ? j->residual + at : NULL);
+    }
+}
+
+// Rows [row, row + m) of a batch, columns [col, col + n), on the thread of this number.
+static void piece(const job *j, int64_t batch, int64_t row, int64_t m, int64_t col, int64_t n,
+                  int thread)
 {
     const attr *at = j->at;
     const dims *d = &j->d;
-    const int64_t first = (batch * d->m + row) * d->n + col;
+    const part p = { j, (batch * d->m + row) * d->n + col, col };
     const float *a = j->a + batch * d->a_batch, *b = j->b + batch * d->b_batch;
+    const bool finishes = at->act || j->bias || j->residual;
 
     hn__gemm(&(hn__gemm_args){
         .transpose_a = at->transpose_a, .transpose_b = at->transpose_b, .m = m, .n = n, .k = d->k,
         .a = a + (at->transpose_a ? row : row * d->lda), .lda = d->lda,
         .b = b + (at->transpose_b ? col * d->ldb : col), .ldb = d->ldb,
-        .c = j->y + first, .ldc = d->n, .scale = at->scale });
-    if (!at->act && !j->bias && !j->residual)
-        return;
-    for (int64_t r = 0; r < m; r++)
-        hn__matmul_finish(at->act, n, j->y + first + r * d->n,
-                          j->bias ? j->bias + col : NULL,
-                          j->residual ? j->residual + first + r * d->n : NULL);
+        .c = j->y + p.first, .ldc = d->n, .scale = at->scale,
+        .room = hn__pool_room(j->pool, thread),
+        .finish = finishes ? finish_part : NULL, .ctx = &p });
 }
 
 // Rows are counted through all batches.
@@ -235,19 +252,17 @@ static void by_rows(void *ctx, int64_t begin, int64_t end, int thread)
 {
     const job *j = ctx;
 
-    (void)thread;
     while (begin < end) {
         const int64_t row = begin % j->d.m, left = j->d.m - row;
         const int64_t m = left < end - begin ? left : end - begin;
-        piece(j, begin / j->d.m, row, m, 0, j->d.n);
+        piece(j, begin / j->d.m, row, m, 0, j->d.n, thread);
         begin += m;
     }
 }
 
 static void by_cols(void *ctx, int64_t begin, int64_t end, int thread)
 {
-    (void)thread;
-    piece(ctx, 0, 0, ((const job *)ctx)->d.m, begin, end - begin);
+    piece(ctx, 0, 0, ((const job *)ctx)->d.m, begin, end - begin, thread);
 }
 
 enum { GRAIN = 1 << 17 }; // multiplications that are worth another thread: about 3 us
@@ -271,7 +286,7 @@ static void host(const hn__inst *n, const hn__host *h)
         return;
     }
     job j = { at, hn__matmul_dims_of(n), h->in[0], h->in[1], at->has_bias ? h->in[2] : NULL,
-              at->has_residual ? h->in[n->n_in - 1] : NULL, h->out[0] };
+              at->has_residual ? h->in[n->n_in - 1] : NULL, h->out[0], h->pool };
     const dims *d = &j.d;
 
     // A thread reads all of the side that is not split: split the longer one.

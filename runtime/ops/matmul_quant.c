@@ -70,6 +70,7 @@ typedef struct job {
     int64_t panel_size;
     hn__dots_fn dots;
     hn__dots8_fn dots8; // both NULL: by panels
+    hn__pool *pool;
 } job;
 
 // Where element (row, col) of b lies; col at the beginning of a block.
@@ -117,7 +118,7 @@ static void few_rows_8(const job *j, int64_t col, int64_t n)
     }
 }
 
-static void transposed_panels(const job *j, int64_t col, int64_t n, float *panel)
+static void transposed_panels(const job *j, int64_t col, int64_t n, float *panel, int thread)
 {
     const int64_t most = j->panel_size / j->d.k;
 
@@ -134,12 +135,13 @@ static void transposed_panels(const job *j, int64_t col, int64_t n, float *panel
                                    .ldb = j->d.k,
                                    .c = j->y + c,
                                    .ldc = j->d.n,
-                                   .scale = j->at->scale });
+                                   .scale = j->at->scale,
+                                   .room = hn__pool_room(j->pool, thread) });
     }
 }
 
 // b not transposed: a panel is some rows of these columns, and adds its part of the sum.
-static void plain_panels(const job *j, int64_t col, int64_t n, float *panel)
+static void plain_panels(const job *j, int64_t col, int64_t n, float *panel, int thread)
 {
     const int64_t fit = j->panel_size / n, most = fit ? fit : 1;
 
@@ -157,7 +159,8 @@ static void plain_panels(const job *j, int64_t col, int64_t n, float *panel)
                                    .c = j->y + col,
                                    .ldc = j->d.n,
                                    .scale = j->at->scale,
-                                   .keep = k ? 1 : 0 });
+                                   .keep = k ? 1 : 0,
+                                   .room = hn__pool_room(j->pool, thread) });
     }
 }
 
@@ -169,13 +172,13 @@ static void part(void *ctx, int64_t begin, int64_t end, int thread)
 
     if (!j->at->transpose_b) {
         for (int64_t c = col; c < stop; c += j->panel_size)
-            plain_panels(j, c, stop - c < j->panel_size ? stop - c : j->panel_size, mine);
+            plain_panels(j, c, stop - c < j->panel_size ? stop - c : j->panel_size, mine, thread);
     } else if (j->dots8) {
         few_rows_8(j, col, stop - col);
     } else if (j->dots) {
         few_rows(j, col, stop - col);
     } else {
-        transposed_panels(j, col, stop - col, mine);
+        transposed_panels(j, col, stop - col, mine, thread);
     }
     finish_part(j, col, stop - col);
 }
@@ -241,7 +244,8 @@ void hn__matmul_stored(const hn__inst *n, const hn__host *h)
               .scratch = h->scratch,
               .panel_size = panel_size(n),
               .dots = dots_of(n),
-              .dots8 = dots8_of(n) };
+              .dots8 = dots8_of(n),
+              .pool = h->pool };
 
     if (expands_a(n)) {
         char *a = (char *)h->scratch + own_scratch(n, hn__pool_threads(h->pool));

@@ -75,6 +75,7 @@ typedef struct job {
     int32_t *index[2];
     float *distance[2];
     int64_t d, k;
+    hn__pool *pool;
 } job;
 
 typedef struct best {
@@ -145,7 +146,8 @@ static void rows(void *ctx, int64_t begin, int64_t end, int thread)
                                    .ldb = j->d,
                                    .c = score,
                                    .ldc = j->k,
-                                   .scale = 1 });
+                                   .scale = 1,
+                                   .room = hn__pool_room(j->pool, thread) });
         for (int64_t i = 0; i < m; i++) {
             const best b = search(score + i * j->k, j->norm, j->k);
             keep(j, r + i, &b);
@@ -177,7 +179,8 @@ static void host(const hn__inst *n, const hn__host *h)
               .index = { h->out[0], h->out[2] },
               .distance = { h->out[1], h->out[3] },
               .d = hn__cols(&n->in[0]),
-              .k = k };
+              .k = k,
+              .pool = h->pool };
 
     hn__parallel(h->pool, k, 1 + 16384 / j.d, norms, &j);
     hn__parallel(h->pool, hn__rows(&n->in[0]), 1 + 32768 / (k * j.d), rows, &j);

@@ -18,6 +18,7 @@ typedef struct worker {
 
 struct hn__pool {
     int n;
+    float *room; // HN__POOL_ROOM elements a thread
     worker workers[MAX_THREADS];
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -103,7 +104,14 @@ hn_status hn__pool_create(int n_threads, hn__pool **out)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     const int want = n_threads < 1 ? 1 : n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
-    for (p->n = 1; p->n < want; p->n++) {
+    const size_t bytes = (size_t)want * HN__POOL_ROOM * sizeof *p->room;
+    p->n = 1;
+    p->room = hn__alloc_aligned(bytes);
+    if (!p->room) {
+        hn__pool_destroy(&p);
+        return hn__nomem(bytes);
+    }
+    for (; p->n < want; p->n++) {
         p->workers[p->n] = (worker){ .pool = p, .index = p->n };
         if (pthread_create(&p->workers[p->n].thread, NULL, work, &p->workers[p->n])) {
             hn__pool_destroy(&p);
@@ -136,6 +144,7 @@ void hn__pool_destroy(hn__pool **p)
         pthread_join((*p)->workers[i].thread, NULL);
     pthread_mutex_destroy(&(*p)->lock);
     pthread_cond_destroy(&(*p)->wake);
+    hn__free_aligned((*p)->room);
     hn__free(*p);
     *p = NULL;
 }
@@ -143,6 +152,11 @@ void hn__pool_destroy(hn__pool **p)
 int hn__pool_threads(const hn__pool *p)
 {
     return p->n;
+}
+
+float *hn__pool_room(const hn__pool *p, int thread)
+{
+    return p->room + (int64_t)thread * HN__POOL_ROOM;
 }
 
 void hn__parallel(hn__pool *p, int64_t n, int64_t grain, hn__range_fn fn, void *ctx)
