@@ -21,6 +21,7 @@ LOOP(exp)
 LOOP(log)
 LOOP(tanh)
 LOOP(erf)
+LOOP(cdf)
 
 static double ulp(double want)
 {
@@ -58,6 +59,29 @@ static void check_functions(void **state)
     sweep("erf", loop_erf, erf, 2.6);
 }
 
+// Of the normal distribution: absolute, and for small results relative too.
+static void check_cdf(void **state)
+{
+    static float x[N], y[N];
+
+    (void)state;
+    for (int i = 0; i < N; i++)
+        x[i] = (float)(i - N / 2) * 0.008f;
+    x[0] = -INFINITY;
+    x[1] = -3e38f;
+    x[N - 1] = INFINITY;
+    x[N - 2] = NAN;
+    loop_cdf(x, y);
+    if (y[N - 2] == y[N - 2])
+        fail_msg("cdf(NaN) is %g", (double)y[N - 2]);
+    for (int i = 0; i < N; i++) {
+        const double want = erfc((double)x[i] * -0.70710678118654752) / 2;
+        const double off = fabs((double)y[i] - want);
+        if (i != N - 2 && (!(off <= 1.3e-7) || (x[i] > -5.5f && !(off <= 2e-6 * want))))
+            fail_msg("cdf(%.9g) is %.9g, want %.9g", (double)x[i], (double)y[i], want);
+    }
+}
+
 static void check_turns(void **state)
 {
     (void)state;
@@ -73,6 +97,7 @@ static void check_turns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(check_functions),
+                                        cmocka_unit_test(check_cdf),
                                         cmocka_unit_test(check_turns) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

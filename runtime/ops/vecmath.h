@@ -111,14 +111,41 @@ HN__INLINE float hn__verf(float x)
     return a < 1.0f ? x * hn__verf_ratio(z) : copysignf(far, x);
 }
 
+// Of the normal distribution: how likely a value above a >= 0 is, erfc(a / sqrt 2) / 2, as
+// 2^(P(a) - a^2 log2(e) / 2). Absolute error 7e-8, relative 2e-6 up to 5.5, 0 beyond 13.
+HN__INLINE float hn__vtail(float a)
+{
+    const float b = a < 5.5f ? a : 5.5f;
+    float p = -2.22405614e-8f;
+    p = p * b + 6.78798983e-7f;
+    p = p * b - 8.91546279e-6f;
+    p = p * b + 6.37727717e-5f;
+    p = p * b - 2.33383646e-4f;
+    p = p * b - 1.01683821e-4f;
+    p = p * b + 7.07871607e-3f;
+    p = p * b - 5.25361672e-2f;
+    p = p * b + 2.62160212e-1f;
+    p = p * b - 1.15110862f;
+    p = p * b - 0.999999881f;
+    const float t = p - (a * a) * 0.72134752f, x = t < -126.0f ? -126.0f : t;
+    const float rounded = x + HN__ROUNDER, r = x - (rounded - HN__ROUNDER);
+    float y = 1.53458103e-4f; // 2^r
+    y = y * r + 1.339993121e-3f;
+    y = y * r + 9.618488964e-3f;
+    y = y * r + 5.550328777e-2f;
+    y = y * r + 2.402264689e-1f;
+    y = y * r + 6.931472057e-1f;
+    y = y * r + 1.0f;
+    y *= hn__bits_f32((hn__f32_bits(rounded) - 0x4b400000 + 127) << 23);
+    return t < -126.0f ? 0.0f : y;
+}
+
 // The normal distribution function (1 + erf(x / sqrt 2)) / 2; what is small comes without
 // cancellation.
 HN__INLINE float hn__vcdf(float x)
 {
-    const float a = fabsf(x) * 0.707106781f, half = 0.5f * x * x;
-    const float tail = 0.5f * hn__vexp(hn__verfc_log(a) - half);
-    const float middle = 0.5f + 0.5f * (x * 0.707106781f) * hn__verf_ratio(half);
-    return a < 1.0f ? middle : x < 0.0f ? tail : 1.0f - tail;
+    const float tail = hn__vtail(fabsf(x));
+    return x < 0.0f ? tail : 1.0f - tail;
 }
 
 // 1 / (1 + exp(-x)).
