@@ -16,14 +16,14 @@ typedef struct made {
 typedef struct pass {
     const hn_graph *from;
     hn_graph *to;
-    uint32_t *map;   // value of from -> value of to
+    uint32_t *map;   // value of from -> value of to; 0: not made yet
     int32_t *uses;   // of a value; outputs and assignments count as many
     int64_t *reader; // the last node that reads it
-    made **held;     // by value: made where its reader stands
     bool again;      // parts of the graph are computed again
 } pass;
 
 enum { MANY = 2 };
+#define TAKEN UINT32_MAX // in map: part of another node, and read by nothing else
 
 static hn__inst inst_of(const hn_graph *g, made *m)
 {
@@ -33,7 +33,7 @@ static hn__inst inst_of(const hn_graph *g, made *m)
     return n;
 }
 
-// What m becomes when it takes in the node `next`, of which it is an operand. False where it cannot.
+// m with the node `next` taken in, of which `value`, m's result, is an operand. False where it cannot.
 static bool join(const hn_graph *g, const made *m, const hn__node *next, uint32_t value, made *out)
 {
     hn__inst after = hn__graph_inst(g, g->values[next->out].node);
@@ -54,81 +54,61 @@ static bool join(const hn_graph *g, const made *m, const hn__node *next, uint32_
     return n.op->fn->infer(&n) == HN_OK && hn__type_equal(&n.out[0], &after.out[0]);
 }
 
-// The value of `to`, made now where it was held for a reader that took in another operand.
-static hn_val value_of(pass *p, uint32_t value);
-
-static hn_val emit(pass *p, const made *m)
+// Whether all that m reads is there now. A weight or an input is made where it is missing; what is
+// computed later is not waited for: m's other operands would have to be kept until then.
+static bool is_there(pass *p, const made *m)
 {
-    hn_val in[HN__MAX_IN];
-    for (int k = 0; k < m->n_in; k++)
-        in[k] = value_of(p, m->in[k]);
-    return hn__emit(p->to, m->op, m->op->fn->attr_bytes ? m->attr : NULL, in, m->n_in);
-}
-
-static hn_val value_of(pass *p, uint32_t value)
-{
-    if (p->held[value]) {
-        const made *m = p->held[value];
-        p->held[value] = NULL;
-        p->map[value] = emit(p, m).id;
+    for (int k = 0; k < m->n_in; k++) {
+        const hn__node *n = &p->from->nodes[p->from->values[m->in[k]].node];
+        if (!p->map[m->in[k]] && n->op->flags & HN__SOURCE)
+            p->map[m->in[k]] = hn__emit_copy(p->to, n, NULL).id;
+        if (!p->map[m->in[k]])
+            return false;
     }
-    return (hn_val){ p->map[value] };
+    return true;
 }
 
-// What node i is to be: with a held operand taken in, or as it stands.
-static bool take_in(pass *p, const hn__node *n, made *out)
+// The node whose work m can do as well, being the only reader of m's result `value`; NULL: none.
+static const hn__node *next_of(pass *p, const made *m, uint32_t value, uint32_t again, made *out)
 {
-    for (int k = 0; k < n->n_in; k++) {
-        const made *m = p->held[n->in[k]];
-        if (m && join(p->from, m, n, n->in[k], out)) {
-            p->held[n->in[k]] = NULL;
-            return true;
-        }
-    }
-    *out = (made){ .op = n->op, .n_in = n->n_in };
-    memcpy(out->in, n->in, sizeof n->in);
-    if (n->op->fn->attr_bytes)
-        memcpy(out->attr, n->attr, n->op->fn->attr_bytes);
-    return false;
-}
-
-// Whether the only reader of n's result can be taken in by m, which gives that result.
-static bool waits(const pass *p, const hn__node *n, const made *m)
-{
-    made later;
-
-    if (!m->op->fn->absorb || n->n_out != 1 || p->uses[n->out] != 1)
-        return false;
-    const hn__node *next = &p->from->nodes[p->reader[n->out]];
+    if (!m->op->fn->absorb || p->uses[value] != 1)
+        return NULL;
+    const hn__node *next = &p->from->nodes[p->reader[value]];
     // Where a block is computed again, what it keeps otherwise has fewer readers. A sum has the same
     // bits wherever it is made; a function has not, and training is to be the same with and without.
-    if (p->again && next->n_in == 1)
-        return false;
-    return next->op->flags & HN__FUSE && next->again == n->again &&
-           join(p->from, m, next, n->out, &later);
+    if (!(next->op->flags & HN__FUSE) || next->again != again || (p->again && next->n_in == 1) ||
+        !join(p->from, m, next, value, out) || !is_there(p, out))
+        return NULL;
+    return next;
 }
 
 static hn_status pass_node(pass *p, const hn__node *n)
 {
-    made m;
-    const bool joined = take_in(p, n, &m);
+    made m = { .op = n->op, .n_in = n->n_in }, more;
+    hn_val in[HN__MAX_IN];
+    uint32_t last = n->out;
 
-    if (waits(p, n, &m)) {
-        p->held[n->out] = hn__arena_copy(&p->to->arena, &m, sizeof m);
-        return p->held[n->out] ? HN_OK : hn__nomem(sizeof m);
+    if (p->map[n->out]) // taken in, or a source that was made early
+        return HN_OK;
+    memcpy(m.in, n->in, sizeof n->in);
+    if (n->op->fn->attr_bytes && !(n->op->flags & HN__SOURCE))
+        memcpy(m.attr, n->attr, n->op->fn->attr_bytes);
+    for (const hn__node *next; n->n_out == 1 && (next = next_of(p, &m, last, n->again, &more));) {
+        m = more;
+        p->map[last] = TAKEN;
+        last = next->out;
     }
-    hn_val in[HN__MAX_IN], y;
-    if (joined) {
-        y = emit(p, &m);
-        if (y.id)
-            p->to->nodes[p->to->n_nodes - 1].again = n->again;
-    } else {
-        for (int k = 0; k < n->n_in; k++)
-            in[k] = value_of(p, n->in[k]);
-        y = hn__emit_copy(p->to, n, in);
+    for (int k = 0; k < m.n_in; k++)
+        in[k].id = p->map[m.in[k]];
+    if (last == n->out) {
+        const hn_val y = hn__emit_copy(p->to, n, in);
+        for (int k = 0; k < n->n_out; k++)
+            p->map[n->out + (uint32_t)k] = hn__out(y, k).id;
+        return hn_graph_status(p->to);
     }
-    for (int k = 0; k < n->n_out; k++)
-        p->map[n->out + (uint32_t)k] = hn__out(y, k).id;
+    p->map[last] = hn__emit(p->to, m.op, m.attr, in, m.n_in).id;
+    if (p->map[last])
+        p->to->nodes[p->to->n_nodes - 1].again = n->again;
     return hn_graph_status(p->to);
 }
 
@@ -174,14 +154,11 @@ hn_status hn__absorb(const hn_graph *g, hn_graph **out)
         p.map = hn__calloc((size_t)g->n_values, sizeof *p.map);
         p.uses = hn__calloc((size_t)g->n_values, sizeof *p.uses);
         p.reader = hn__calloc((size_t)g->n_values, sizeof *p.reader);
-        p.held = hn__calloc((size_t)g->n_values, sizeof *p.held);
-        s = p.map && p.uses && p.reader && p.held ? pass_all(&p)
-                                                  : hn__nomem((size_t)g->n_values * 24);
+        s = p.map && p.uses && p.reader ? pass_all(&p) : hn__nomem((size_t)g->n_values * 16);
     }
     hn__free(p.map);
     hn__free(p.uses);
     hn__free(p.reader);
-    hn__free(p.held);
     if (s)
         hn_graph_destroy(&p.to);
     *out = p.to;
