@@ -6,8 +6,8 @@
 //   pointwise_spirv.c  SPIR-V
 //
 // Words: K(c) constant; ADD SUB MUL DIV NEG ABS FLOOR SQRT RSQRT; LT LE EQ (truth), NOT, OR;
-// PICK(truth, a, b); EXP LOG TANH ERF SIN COS; CDF, the normal distribution's; LARGEST, the
-// greatest finite number.
+// PICK(truth, a, b); EXP LOG TANH ERF SIN COS; CDF, the normal distribution's, and
+// BELL, exp(-x^2 / 2); LARGEST, the greatest finite number.
 #ifndef HN_OPS_FORMULAS_H
 #define HN_OPS_FORMULAS_H
 
@@ -59,7 +59,7 @@
     F(silu_grad, 1, MUL(SIGMOID(x), ADD(K(1), MUL(x, SIGMOID(NEG(x))))))                          \
     F(gelu, 1, MUL(x, CDF(x)))                                                                    \
     F(gelu_grad, 1,                                                                               \
-      ADD(CDF(x), MUL(MUL(K(0.39894228040143267794), x), EXP(MUL(K(-0.5), MUL(x, x))))))          \
+      ADD(CDF(x), MUL(MUL(K(0.39894228040143267794), x), BELL(x))))                               \
     F(gelu_tanh, 1, DIV(x, ADD(K(1), EXP(NEG(GELU_2U(x))))))                                      \
     F(gelu_tanh_grad, 1,                                                                          \
       MUL(SIGMOID(GELU_2U(x)),                                                                    \

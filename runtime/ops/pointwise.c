@@ -22,6 +22,7 @@
 #define TANH(x) tanh(x)
 #define ERF(x) erf(x)
 #define CDF(x) (0.5 * erfc(-0.70710678118654752440 * (x)))
+#define BELL(x) exp(-0.5 * (x) * (x))
 #define SIN(x) sin(x)
 #define COS(x) cos(x)
 #define LT(x, y) ((x) < (y))

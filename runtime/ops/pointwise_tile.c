@@ -85,6 +85,7 @@ HN__FORMULAS_TEST(I32)
 #define SQRT(x) sqrtf(x)
 #define RSQRT(x) (1 / sqrtf(x))
 #define LARGEST FLT_MAX
+#define MAD(x, y, z) ((x) * (y) + (z))
 // Adding 1.5 x 2^23 leaves no bits for a fraction, and the integer in the low bits.
 #define RINT(x) ((x) + 12582912.0f - 12582912.0f)
 #define TO_I(x) (bits((x) + 12582912.0f) - 0x4b400000)
@@ -108,6 +109,7 @@ HN__FORMULAS_TEST(I32)
 #define TANH(x) tanh_any(x)
 #define ERF(x) erf_any(x)
 #define CDF(x) cdf_any(x)
+#define BELL(x) bell(x)
 #define SIN(x) sin_any(x, 0)
 #define COS(x) sin_any(x, 1)
 

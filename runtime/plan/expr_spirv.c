@@ -1,6 +1,8 @@
 // Fused expressions as SPIR-V modules. Tensors are arrays of 32-bit words; smaller elements are
-// packed, so that no optional feature is needed. In a pointwise kernel a thread makes as many
-// neighbouring elements as fill a word of the output with the smallest elements.
+// packed, so that no optional feature is needed. A thread makes a run of 4 or 8 neighbours, which
+// it loads and stores as vectors of words where they lie side by side: that is what memory and
+// software devices are fast at. Where the last dimension is no multiple of that, it makes as many
+// elements as fill a word of the output with the smallest elements, one by one.
 #include "plan/expr_spirv.h"
 
 #include <string.h>
@@ -43,20 +45,25 @@ void hn__w_end(hn__writer *w, uint32_t merge)
 
 // ---- elements ------------------------------------------------------------------------------
 
-static uint32_t word_at(hn__writer *w, int binding, uint32_t i)
+// Element i of a binding's array: `wide` words.
+static uint32_t words_at(hn__writer *w, int binding, uint32_t i)
 {
-    const uint32_t pointer = hn__spv_pointer(w->b, SpvStorageClassStorageBuffer, w->u32);
+    const uint32_t wide = w->wide[binding];
+    const uint32_t type = wide > 1 ? hn__spv_vector(w->b, w->u32, (int)wide) : w->u32;
+    const uint32_t pointer = hn__spv_pointer(w->b, SpvStorageClassStorageBuffer, type);
     return HN__SPV(w->b, SpvOpAccessChain, pointer, w->buffer[binding], hn__spv_u32(w->b, 0), i);
 }
 
-uint32_t hn__w_load_word(hn__writer *w, int binding, uint32_t i)
+static uint32_t load_words(hn__writer *w, int binding, uint32_t i)
 {
-    return HN__SPV(w->b, SpvOpLoad, w->u32, word_at(w, binding, i));
+    const uint32_t wide = w->wide[binding];
+    const uint32_t type = wide > 1 ? hn__spv_vector(w->b, w->u32, (int)wide) : w->u32;
+    return HN__SPV(w->b, SpvOpLoad, type, words_at(w, binding, i));
 }
 
-void hn__w_store_word(hn__writer *w, int binding, uint32_t i, uint32_t word)
+static void store_words(hn__writer *w, int binding, uint32_t i, uint32_t words)
 {
-    HN__SPV_DO(w->b, SpvOpStore, word_at(w, binding, i), word);
+    HN__SPV_DO(w->b, SpvOpStore, words_at(w, binding, i), words);
 }
 
 static int per_word(hn_dtype t)
@@ -115,7 +122,7 @@ static uint32_t shift_of(hn__writer *w, hn_dtype t, uint32_t i)
 uint32_t hn__w_load(hn__writer *w, int binding, hn_dtype t, uint32_t i)
 {
     const int per = per_word(t);
-    const uint32_t word = hn__w_load_word(w, binding, hn__w_u32k(w, SpvOpUDiv, i, (uint32_t)per));
+    const uint32_t word = load_words(w, binding, hn__w_u32k(w, SpvOpUDiv, i, (uint32_t)per));
     return lane_of(
         w, t, per == 1 ? word : hn__w_u32(w, SpvOpShiftRightLogical, word, shift_of(w, t, i)));
 }
@@ -127,11 +134,11 @@ void hn__w_store(hn__writer *w, int binding, hn_dtype t, uint32_t i, uint32_t la
     const uint32_t word = bits_of(w, t, lane);
 
     if (per == 1) {
-        hn__w_store_word(w, binding, i, word);
+        store_words(w, binding, i, word);
         return;
     }
     const uint32_t shift = shift_of(w, t, i),
-                   at = word_at(w, binding, hn__w_u32k(w, SpvOpUDiv, i, (uint32_t)per));
+                   at = words_at(w, binding, hn__w_u32k(w, SpvOpUDiv, i, (uint32_t)per));
     const uint32_t mine =
         hn__w_u32(w, SpvOpShiftLeftLogical, hn__spv_u32(b, UINT32_MAX >> (32 - 32 / per)), shift);
     const uint32_t others = HN__SPV(b, SpvOpNot, w->u32, mine);
@@ -139,6 +146,121 @@ void hn__w_store(hn__writer *w, int binding, hn_dtype t, uint32_t i, uint32_t la
     HN__SPV(b, SpvOpAtomicAnd, w->u32, at, scope, relaxed, others);
     HN__SPV(b, SpvOpAtomicOr, w->u32, at, scope, relaxed,
             hn__w_u32(w, SpvOpShiftLeftLogical, word, shift));
+}
+
+// ---- runs of elements ----------------------------------------------------------------------
+
+static bool has_type(const hn__expr *e, int size)
+{
+    bool has = false;
+    for (int i = 0; i < e->n_in; i++)
+        has = has || hn_dtype_size(e->in[i].type) == size;
+    for (int i = 0; i < e->n_out; i++)
+        has = has || hn_dtype_size(e->out[i].type) == size;
+    return has;
+}
+
+// Words that a run of an input's elements can be loaded in; 0: they are loaded one by one.
+static uint32_t input_width(const hn__expr *e, const hn__expr_in *in, uint32_t each)
+{
+    const uint32_t per = (uint32_t)per_word(in->type);
+    uint32_t wide = each / per < 4 ? each / per : 4;
+
+    if (in->stride[e->rank - 1] != 1)
+        return 0;
+    for (int d = 0; d < e->rank - 1; d++)
+        while (wide && in->stride[d] % (wide * per))
+            wide /= 2;
+    return wide;
+}
+
+void hn__w_widths(hn__writer *w)
+{
+    const hn__expr *e = w->e;
+    const bool whole = e->reduce == HN__REDUCE_NONE || e->axis == e->rank - 1;
+    const int64_t cols = e->rank && whole ? e->dim[e->rank - 1] : 1;
+
+    w->each = has_type(e, 2) && cols % 8 == 0 ? 8 : cols % 4 == 0 ? 4 : 1;
+    for (int i = 0; i < e->n_in + e->n_out; i++)
+        w->wide[i] = 1;
+    if (w->each == 1)
+        return;
+    for (int i = 0; i < e->n_in; i++) {
+        const uint32_t wide = input_width(e, &e->in[i], w->each);
+        w->wide[i] = wide ? wide : 1;
+    }
+    for (int i = 0; i < e->n_out; i++) {
+        const uint32_t words = w->each / (uint32_t)per_word(e->out[i].type);
+        w->wide[e->n_in + i] = e->out[i].reduced ? 1 : words < 4 ? words : 4;
+    }
+}
+
+// Word k of `wide` that were loaded together.
+static uint32_t one_of(hn__writer *w, uint32_t words, uint32_t wide, uint32_t k)
+{
+    return wide > 1 ? HN__SPV(w->b, SpvOpCompositeExtract, w->u32, words, k) : words;
+}
+
+void hn__w_load_run(hn__writer *w, int in, uint32_t at, uint32_t lane[])
+{
+    const hn__expr_in *x = &w->e->in[in];
+    const uint32_t per = (uint32_t)per_word(x->type), wide = w->wide[in];
+    const int64_t stride = x->stride[w->e->rank - 1];
+
+    if (!stride) {
+        lane[0] = hn__w_load(w, in, x->type, at);
+        for (uint32_t k = 1; k < w->each; k++)
+            lane[k] = lane[0];
+        return;
+    }
+    if (!input_width(w->e, x, w->each)) {
+        for (uint32_t k = 0; k < w->each; k++)
+            lane[k] = hn__w_load(w, in, x->type,
+                                 hn__w_u32k(w, SpvOpIAdd, at, k * (uint32_t)stride));
+        return;
+    }
+    const uint32_t first = hn__w_u32k(w, SpvOpUDiv, at, per * wide);
+    uint32_t words = 0;
+    for (uint32_t k = 0; k < w->each; k++) {
+        const uint32_t word = k / per;
+        if (k % (per * wide) == 0)
+            words = load_words(w, in, hn__w_u32k(w, SpvOpIAdd, first, word / wide));
+        uint32_t bits = one_of(w, words, wide, word % wide);
+        if (k % per)
+            bits = hn__w_u32k(w, SpvOpShiftRightLogical, bits, 32 / per * (k % per));
+        lane[k] = lane_of(w, x->type, bits);
+    }
+}
+
+// `per` lanes as a word.
+static uint32_t packed(hn__writer *w, hn_dtype t, const uint32_t lane[])
+{
+    const uint32_t per = (uint32_t)per_word(t);
+    uint32_t word = bits_of(w, t, lane[0]);
+    for (uint32_t s = 1; s < per; s++)
+        word = hn__w_u32(w, SpvOpBitwiseOr, word,
+                         hn__w_u32k(w, SpvOpShiftLeftLogical, bits_of(w, t, lane[s]),
+                                    32 / per * s));
+    return word;
+}
+
+void hn__w_store_run(hn__writer *w, int out, uint32_t at, const uint32_t lane[])
+{
+    const hn_dtype t = w->e->out[out].type;
+    const int binding = w->e->n_in + out;
+    const uint32_t per = (uint32_t)per_word(t), wide = w->wide[binding];
+    const uint32_t first = hn__w_u32k(w, SpvOpUDiv, at, per * wide);
+
+    for (uint32_t v = 0; v * per * wide < w->each; v++) {
+        uint32_t word[4];
+        for (uint32_t k = 0; k < wide; k++)
+            word[k] = packed(w, t, lane + (v * wide + k) * per);
+        const uint32_t words =
+            wide > 1 ? hn__spv_value(w->b, SpvOpCompositeConstruct,
+                                     hn__spv_vector(w->b, w->u32, (int)wide), (int)wide, word)
+                     : word[0];
+        store_words(w, binding, hn__w_u32k(w, SpvOpIAdd, first, v), words);
+    }
 }
 
 void hn__w_insns(hn__writer *w)
@@ -172,19 +294,31 @@ static uint32_t component(hn__writer *w, uint32_t variable, uint32_t i)
     return HN__SPV(w->b, SpvOpCompositeExtract, w->u32, v, i);
 }
 
+// A pointer to a block of words, `wide` of them an element.
+static uint32_t block_of(hn__writer *w, uint32_t wide)
+{
+    hn__spv *b = w->b;
+    const uint32_t type = wide > 1 ? hn__spv_vector(b, w->u32, (int)wide) : w->u32;
+    const uint32_t words = HN__SPV_GLOBAL(b, SpvOpTypeRuntimeArray, 0, true, type);
+    const uint32_t block = HN__SPV_GLOBAL(b, SpvOpTypeStruct, 0, false, words);
+
+    HN__SPV_DECORATE(b, SpvOpDecorate, words, SpvDecorationArrayStride, 4 * wide);
+    HN__SPV_DECORATE(b, SpvOpDecorate, block, SpvDecorationBlock);
+    HN__SPV_DECORATE(b, SpvOpMemberDecorate, block, 0, SpvDecorationOffset, 0);
+    return hn__spv_pointer(b, SpvStorageClassStorageBuffer, block);
+}
+
 static void buffers(hn__writer *w)
 {
     hn__spv *b = w->b;
-    const uint32_t words = HN__SPV_GLOBAL(b, SpvOpTypeRuntimeArray, 0, true, w->u32);
-    const uint32_t block = HN__SPV_GLOBAL(b, SpvOpTypeStruct, 0, false, words);
-    const uint32_t pointer = hn__spv_pointer(b, SpvStorageClassStorageBuffer, block);
+    uint32_t block[5] = { 0 }; // by width
 
-    HN__SPV_DECORATE(b, SpvOpDecorate, words, SpvDecorationArrayStride, 4);
-    HN__SPV_DECORATE(b, SpvOpDecorate, block, SpvDecorationBlock);
-    HN__SPV_DECORATE(b, SpvOpMemberDecorate, block, 0, SpvDecorationOffset, 0);
     for (int i = 0; i < w->e->n_in + w->e->n_out; i++) {
+        uint32_t *pointer = &block[w->wide[i]];
+        if (!*pointer)
+            *pointer = block_of(w, w->wide[i]);
         w->buffer[i] =
-            HN__SPV_GLOBAL(b, SpvOpVariable, pointer, false, SpvStorageClassStorageBuffer);
+            HN__SPV_GLOBAL(b, SpvOpVariable, *pointer, false, SpvStorageClassStorageBuffer);
         HN__SPV_DECORATE(b, SpvOpDecorate, w->buffer[i], SpvDecorationDescriptorSet, 0);
         HN__SPV_DECORATE(b, SpvOpDecorate, w->buffer[i], SpvDecorationBinding, (uint32_t)i);
         if (i < w->e->n_in)
@@ -267,7 +401,7 @@ static uint32_t offset(hn__writer *w, const hn__expr_in *in, uint32_t i)
     return sum;
 }
 
-// A thread's elements from `base`: all outputs are stored in whole words.
+// A thread's elements from `base`, one by one: all outputs are stored in whole words.
 static void elements(hn__writer *w, uint32_t base, uint32_t n_each, uint32_t total)
 {
     const hn__expr *e = w->e;
@@ -288,33 +422,51 @@ static void elements(hn__writer *w, uint32_t base, uint32_t n_each, uint32_t tot
         const hn_dtype t = e->out[o].type;
         const uint32_t per = (uint32_t)per_word(t);
         for (uint32_t k = 0; k < n_each; k += per) {
-            uint32_t word = bits_of(w, t, lane[o][k]);
-            for (uint32_t s = 1; s < per; s++)
-                word = hn__w_u32(w, SpvOpBitwiseOr, word,
-                                 hn__w_u32k(w, SpvOpShiftLeftLogical,
-                                            bits_of(w, t, lane[o][k + s]), 32 / per * s));
-            const uint32_t i = hn__w_u32k(w, SpvOpIAdd, base, k);
+            const uint32_t word = packed(w, t, lane[o] + k), i = hn__w_u32k(w, SpvOpIAdd, base, k);
             const bool guarded = has_tail && k;
             const uint32_t end =
                 guarded ? hn__w_if(w, hn__w_test(w, SpvOpULessThan, i, hn__spv_u32(w->b, total)))
                         : 0;
-            hn__w_store_word(w, e->n_in + o, hn__w_u32k(w, SpvOpUDiv, i, per), word);
+            store_words(w, e->n_in + o, hn__w_u32k(w, SpvOpUDiv, i, per), word);
             if (guarded)
                 hn__w_end(w, end);
         }
     }
 }
 
+// The same where they are a run.
+static void run(hn__writer *w, uint32_t base)
+{
+    const hn__expr *e = w->e;
+    uint32_t in[HN__EXPR_IN][HN__RUN], out[HN__EXPR_OUT][HN__RUN];
+
+    for (int v = 0; v < e->n_in; v++)
+        hn__w_load_run(w, v, offset(w, &e->in[v], base), in[v]);
+    for (uint32_t k = 0; k < w->each; k++) {
+        for (int v = 0; v < e->n_in; v++)
+            w->value[v] = in[v][k];
+        hn__w_insns(w);
+        for (int o = 0; o < e->n_out; o++)
+            out[o][k] = w->value[e->out[o].value];
+    }
+    for (int o = 0; o < e->n_out; o++)
+        hn__w_store_run(w, o, base, out[o]);
+}
+
 static uint64_t pointwise(hn__writer *w)
 {
-    const uint32_t total = (uint32_t)space(w->e), n_each = per_thread(w->e);
+    const uint32_t total = (uint32_t)space(w->e);
+    const uint32_t n_each = w->each > 1 ? w->each : per_thread(w->e);
     const uint32_t place =
         hn__w_u32(w, SpvOpIAdd, hn__w_u32k(w, SpvOpIMul, w->group, w->local), w->thread);
     const uint32_t base = hn__w_u32k(w, SpvOpIMul, place, n_each);
     const uint32_t end =
         hn__w_if(w, hn__w_test(w, SpvOpULessThan, base, hn__spv_u32(w->b, total)));
 
-    elements(w, base, n_each, total);
+    if (w->each > 1)
+        run(w, base);
+    else
+        elements(w, base, n_each, total);
     hn__w_end(w, end);
     const uint64_t threads = ((uint64_t)total + n_each - 1) / n_each;
     return (threads + w->local - 1) / w->local;
@@ -347,6 +499,7 @@ hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, uint32_t **words, si
     hn__spv *b = w.b;
     w.f32 = hn__spv_float(b), w.i32 = hn__spv_int(b), w.u32 = hn__spv_uint(b),
     w.truth = hn__spv_bool(b);
+    hn__w_widths(&w);
     buffers(&w);
     workgroup_size(&w);
     const uint32_t in[3] = { input_variable(&w, SpvBuiltInWorkgroupId),

@@ -1,13 +1,14 @@
 // Reductions at the end of a fused expression as SPIR-V. A workgroup makes `width` results with
-// `lanes` threads each; a thread takes every lanes-th element, then the threads of a result are
-// joined through shared memory in a fixed order. A NaN stays, for extremes too, where the driver
-// keeps NaNs.
+// `lanes` threads each; a thread takes every lanes-th element, or run of elements of a row, then
+// the threads of a result are joined through shared memory in a fixed order. A NaN stays, for
+// extremes too, where the driver keeps NaNs.
 #include "plan/expr_spirv.h"
 
 #include <math.h>
 
 typedef struct shape {
     uint32_t results, count, inner; // results = outer * inner
+    uint32_t steps;                 // count, in runs
     uint32_t lanes, width;
     bool along_rows;                // inner is 1: a result's threads are neighbours
 } shape;
@@ -21,10 +22,11 @@ static shape shape_of(const hn__writer *w)
             *(i < e->axis ? &outer : &inner) *= e->dim[i];
     shape s = { .results = (uint32_t)(outer * inner), .count = (uint32_t)e->dim[e->axis],
                 .inner = (uint32_t)inner, .lanes = 1, .along_rows = inner == 1 };
+    s.steps = s.count / w->each;
 
     // columns are read by neighbours together, 16 at least; many results keep a device busy alone
     const uint32_t most = s.along_rows ? w->local : s.results >= 8192 ? 1 : w->local / 16;
-    while (s.lanes * 2 <= most && s.lanes * 8 <= s.count)
+    while (s.lanes * 2 <= most && s.lanes * 8 <= s.steps)
         s.lanes *= 2;
     s.width = w->local / s.lanes;
     return s;
@@ -110,11 +112,27 @@ static accumulator prepare(hn__writer *w, const shape *s, int out)
     return a;
 }
 
+// Takes a value into an accumulator in a thread's `round`.
+static void take(hn__writer *w, const accumulator *a, uint32_t x, uint32_t round)
+{
+    hn__spv *b = w->b;
+    const uint32_t next = join(w, a, HN__SPV(b, SpvOpLoad, a->type, a->acc), x);
+    if (!sums(w->e)) {
+        set(w, a->acc, next);
+        return;
+    }
+    // every 64 rounds what was summed moves on, so that a long sum is not one chain
+    const uint32_t full = hn__w_test(w, SpvOpIEqual, hn__w_u32k(w, SpvOpBitwiseAnd, round, 63),
+                                     hn__spv_u32(b, 63));
+    const uint32_t done = HN__SPV(b, SpvOpLoad, a->type, a->done);
+    set(w, a->done, HN__SPV(b, SpvOpSelect, a->type, full, join(w, a, done, next), done));
+    set(w, a->acc, HN__SPV(b, SpvOpSelect, a->type, full, identity(w, a), next));
+}
+
 // One element: k-th of the axis, `round`-th of this thread.
 static void element(hn__writer *w, const shape *s, const accumulator *a, int n,
                     const uint32_t from[], uint32_t first, uint32_t k, uint32_t round)
 {
-    hn__spv *b = w->b;
     const hn__expr *e = w->e;
 
     for (int v = 0; v < e->n_in; v++) {
@@ -127,21 +145,38 @@ static void element(hn__writer *w, const shape *s, const accumulator *a, int n,
             hn__w_store(w, e->n_in + o, e->out[o].type,
                         hn__w_u32(w, SpvOpIAdd, first, hn__w_u32k(w, SpvOpIMul, k, s->inner)),
                         w->value[e->out[o].value]);
-    for (int i = 0; i < n; i++) {
-        const uint32_t acc = HN__SPV(b, SpvOpLoad, a[i].type, a[i].acc);
-        const uint32_t next = join(w, &a[i], acc, w->value[e->out[a[i].out].value]);
-        if (!sums(e)) {
-            set(w, a[i].acc, next);
-            continue;
-        }
-        // every 64 elements what was summed moves on, so that a long sum is not one chain
-        const uint32_t full = hn__w_test(w, SpvOpIEqual, hn__w_u32k(w, SpvOpBitwiseAnd, round, 63),
-                                         hn__spv_u32(b, 63));
-        const uint32_t done = HN__SPV(b, SpvOpLoad, a[i].type, a[i].done);
-        set(w, a[i].done,
-            HN__SPV(b, SpvOpSelect, a[i].type, full, join(w, &a[i], done, next), done));
-        set(w, a[i].acc, HN__SPV(b, SpvOpSelect, a[i].type, full, identity(w, &a[i]), next));
+    for (int i = 0; i < n; i++)
+        take(w, &a[i], w->value[e->out[a[i].out].value], round);
+}
+
+// A run of elements of a row: the k-th, `round`-th of this thread.
+static void element_run(hn__writer *w, const accumulator *a, int n, const uint32_t from[],
+                        uint32_t first, uint32_t k, uint32_t round)
+{
+    const hn__expr *e = w->e;
+    uint32_t in[HN__EXPR_IN][HN__RUN], out[HN__EXPR_OUT][HN__RUN], part[HN__EXPR_OUT];
+
+    for (int v = 0; v < e->n_in; v++) {
+        const uint32_t off =
+            hn__w_u32k(w, SpvOpIMul, k, w->each * (uint32_t)e->in[v].stride[e->axis]);
+        hn__w_load_run(w, v, hn__w_u32(w, SpvOpIAdd, from[v], off), in[v]);
     }
+    for (uint32_t i = 0; i < w->each; i++) {
+        for (int v = 0; v < e->n_in; v++)
+            w->value[v] = in[v][i];
+        hn__w_insns(w);
+        for (int o = 0; o < e->n_out; o++)
+            out[o][i] = w->value[e->out[o].value];
+        for (int j = 0; j < n; j++)
+            part[j] = i ? join(w, &a[j], part[j], out[a[j].out][i]) : out[a[j].out][0];
+    }
+    for (int o = 0; o < e->n_out; o++)
+        if (!e->out[o].reduced)
+            hn__w_store_run(w, o,
+                            hn__w_u32(w, SpvOpIAdd, first, hn__w_u32k(w, SpvOpIMul, k, w->each)),
+                            out[o]);
+    for (int j = 0; j < n; j++)
+        take(w, &a[j], part[j], round);
 }
 
 // for (k = lane, round = 0; k < end; k += lanes, round++)
@@ -172,7 +207,10 @@ static void loop(hn__writer *w, const shape *s, const accumulator *a, int n, uin
                    round = HN__SPV(b, SpvOpLoad, w->u32, round_at);
     HN__SPV_DO(b, SpvOpBranchConditional, hn__w_test(w, SpvOpULessThan, k, end), body, merge);
     hn__spv_label(b, body);
-    element(w, s, a, n, from, first, k, round);
+    if (w->each > 1)
+        element_run(w, a, n, from, first, k, round);
+    else
+        element(w, s, a, n, from, first, k, round);
     HN__SPV_DO(b, SpvOpBranch, next);
     hn__spv_label(b, next);
     set(w, k_at, hn__w_u32k(w, SpvOpIAdd, k, s->lanes));
@@ -252,7 +290,7 @@ uint64_t hn__w_reduce(hn__writer *w)
         HN__SPV(w->b, SpvOpLogicalAnd, w->truth,
                 hn__w_test(w, SpvOpULessThan, result, hn__spv_u32(w->b, s.results)),
                 hn__w_test(w, SpvOpULessThan, w->thread, hn__spv_u32(w->b, s.width * s.lanes)));
-    const uint32_t end = HN__SPV(w->b, SpvOpSelect, w->u32, there, hn__spv_u32(w->b, s.count),
+    const uint32_t end = HN__SPV(w->b, SpvOpSelect, w->u32, there, hn__spv_u32(w->b, s.steps),
                                  hn__spv_u32(w->b, 0));
     loop(w, &s, a, n, result, lane, end);
     for (int i = 0; i < n && sums(e); i++)
