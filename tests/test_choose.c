@@ -12,6 +12,7 @@
 #include "hornito/ops.h"
 #include "ops/table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,6 +183,48 @@ static void check_untested(void **state)
     hn_plan_destroy(&p);
     hn_graph_destroy(&g);
     test_device_close(&d);
+}
+
+// What was best for these sizes or near ones is taken; of other code, or far sizes, it is not.
+static void check_best(void **state)
+{
+    static const struct {
+        const char *dims;
+        uint64_t code_off;
+        int want;
+    } cases[] = {
+        { "[256, 300]", 0, RIGHT }, { "[256, 300]", 1, SLOW },  { "[200, 400]", 0, RIGHT },
+        { "[16, 300]", 0, SLOW },   { "[1, 256, 300]", 0, SLOW },
+    };
+    (void)state;
+    hn_device_params params = test_device_params();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hn_device *d = test_device_open(&params);
+        hn_graph *g = softmax_graph(PLANT(SLOW, RIGHT));
+        const hn__inst n = hn__graph_inst(g, g->values[g->outputs[0].val].node);
+        const hn__variant best = { "planted", 1, { RIGHT } };
+        char text[HN__TEXT], what[HN__TEXT];
+        hn__launch l;
+        uint64_t code;
+        hn_plan *p;
+
+        CHECK_OK(hn__launch_variant(&n, &d->info, &best, false, &l, &code));
+        hn__inst_text(&n, text);
+        const char *end = strchr(text, ']') + 1;
+        snprintf(what, sizeof what, "%.*s%s%s", (int)strcspn(text, "["), text, cases[i].dims, end);
+        CHECK_OK(hn__tuning_put(d->tuning, &(hn__tuning_row){ .kind = HN__BEST,
+                                                              .code = code + cases[i].code_off,
+                                                              .what = what,
+                                                              .variant = "planted 1",
+                                                              .us = 1,
+                                                              .default_us = 2 }));
+        CHECK_OK(hn_plan_create(g, d, NULL, &p));
+        const uint32_t got = p->steps[0].launch->variant.param[0];
+        CHECK((int)got == cases[i].want, "case %d, '%s': variant %d", (int)i, what, (int)got);
+        hn_plan_destroy(&p);
+        hn_graph_destroy(&g);
+        test_device_close(&d);
+    }
 }
 
 // ---- fused steps ---------------------------------------------------------------------------
@@ -355,7 +398,7 @@ int main(void)
         cmocka_unit_test(check_quarantine),  cmocka_unit_test(check_none_left),
         cmocka_unit_test(check_untested),    cmocka_unit_test(check_slow_loses),
         cmocka_unit_test(check_slow_is_bounded), cmocka_unit_test(check_reach),
-        cmocka_unit_test(check_chain),
+        cmocka_unit_test(check_chain),     cmocka_unit_test(check_best),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

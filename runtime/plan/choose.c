@@ -97,15 +97,20 @@ static const hn__tuning_row *nearest(const hn__tuning *t, const char *inst)
     return best;
 }
 
-// Moves the variant that was measured best to the front, where it is still listed.
-static void put_best_first(const hn__tuning *t, const hn__inst *n, hn__variant v[], int count)
+// Moves the variant that was measured best to the front, where it is still listed and runs the
+// same code.
+static void put_best_first(const hn_device *d, const hn__inst *n, hn__variant v[], int count)
 {
     char text[HN__TEXT];
-    const hn__tuning_row *best = count > 1 ? nearest(t, hn__inst_text(n, text)) : NULL;
+    const hn__tuning_row *best = count > 1 ? nearest(d->tuning, hn__inst_text(n, text)) : NULL;
+    hn__launch l;
+    uint64_t code;
 
     for (int i = 1; best && i < count; i++)
         if (!strcmp(hn__variant_text(n, &v[i], text), best->variant)) {
             const hn__variant first = v[i];
+            if (hn__launch_variant(n, &d->info, &first, false, &l, &code) || code != best->code)
+                return;
             memmove(&v[1], &v[0], (size_t)i * sizeof *v);
             v[0] = first;
             return;
@@ -190,7 +195,7 @@ static hn_status choose(hn_device *d, const hn__inst *n, bool inplace, hn__launc
     uint64_t code;
 
     if (d->tuning)
-        put_best_first(d->tuning, n, v, count);
+        put_best_first(d, n, v, count);
     for (int i = 0; i < count; i++) {
         s = hn__launch_variant(n, &d->info, &v[i], inplace, l, &code);
         if (s == HN_OK && d->tuning && d->self_tests)
