@@ -69,6 +69,15 @@ json_t *bench_json(const bench_stats *s)
     return o;
 }
 
+json_t *bench_json_times(const bench_stats *s, const double seconds[])
+{
+    json_t *o = bench_json(s), *times = app_json_array();
+    for (int i = 0; i < s->n; i++)
+        app_json_add(times, app_json_number(seconds[i] * 1e3));
+    app_json_set(o, "times_ms", times);
+    return o;
+}
+
 bool bench_prints(const bench_options *o)
 {
     return !o->json || strcmp(o->json, "-");

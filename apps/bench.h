@@ -41,6 +41,8 @@ bench_stats bench_summary(const double seconds[], int n);
 const char *bench_text(const bench_stats *s, char *buf, size_t n);
 // Milliseconds.
 json_t *bench_json(const bench_stats *s);
+// The same with all s->n times, which `bench compare` needs.
+json_t *bench_json_times(const bench_stats *s, const double seconds[]);
 
 // False where `--json -` has the standard output for itself.
 bool bench_prints(const bench_options *o);

@@ -184,11 +184,12 @@ static void page_peaks(report *page, const bench_peaks *p)
         pairs[i] = (report_pair){ peak_rows[i].name,
                                   figure(&p->peak[i], &peak_rows[i], text[i], sizeof *text) };
     report_section(page, "Peaks");
-    report_text(page,
-                "Medians of %d. Arithmetic is on registers alone, and checked; it is the best of a "
-                "few kernels, named by sums a thread x steps a turn of the loop. `bench ops` gives "
-                "shares of these.",
-                PEAK_REPEATS);
+    report_text(
+        page,
+        "Medians of %d. Arithmetic is on registers alone, and checked; it is the best of a "
+        "few kernels, named by sums a thread x steps a turn of the loop. `bench ops` gives "
+        "shares of these.",
+        PEAK_REPEATS);
     report_pairs(page, pairs, N_PEAKS);
 }
 

@@ -4,20 +4,29 @@
 
 #include "hornito/graph.h"
 
+enum { BENCH_DIMS = 4 };
+
+// Products of x [m, k] and w [k, n], where they lie as the flags say.
+typedef struct bench_product {
+    bool x_columns; // x lies as [k, m]
+    bool w_columns; // w lies as [n, k]
+    hn_dtype w, x;  // 0: f32
+} bench_product;
+
 typedef struct bench_shape {
     const char *name, *shape;
-    double flop;                // additions and multiplications; 0 where that says nothing
-    double tolerance;           // of |got - want| / (|want| + rms)
-    int64_t below;              // integers of inputs are in [0, below)
-    void (*build)(hn_graph *g); // inputs to outputs; NULL: the product
-    struct {                    // x [m, k] times w [n, k] transposed
-        int64_t m, k, n;
-        hn_dtype w, x; // x 0: f32
-    } product;
+    double flop;      // additions and multiplications; 0 where that says nothing
+    double tolerance; // of |got - want| / (|want| + rms)
+    int64_t below;    // integers of inputs are in [0, below)
+    // Inputs to outputs, for these sizes. NULL: the product of m, k, n = dim[0..2].
+    void (*build)(hn_graph *g, const int64_t dim[BENCH_DIMS]);
+    int64_t dim[BENCH_DIMS];
+    unsigned cut; // bits: sizes of which each part is computed from the same part of the inputs
+    bench_product product;
 } bench_shape;
 
-// Inputs to outputs.
-void bench_shape_build(const bench_shape *b, hn_graph *g);
+// The graph of a shape with the sizes `dim`: b->dim for all of it.
+void bench_shape_build(const bench_shape *b, const int64_t dim[BENCH_DIMS], hn_graph *g);
 
 extern const bench_shape bench_shapes[];
 extern const int bench_n_shapes;

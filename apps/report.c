@@ -235,6 +235,25 @@ static void begin_chart(report *r, const char *kind, const char *title, double h
     put_key(&r->charts, "kind", kind);
 }
 
+static void put_points(text *t, const report_lines *l, const report_series *s)
+{
+    bool first = true;
+    for (int64_t k = 0; k < s->n; k++) {
+        if (!isfinite(s->x[k]) || (l->log_x && !(s->x[k] > 0)) || (l->log_y && !(s->y[k] > 0)))
+            continue;
+        put(t, first ? "{\"x\":" : ",{\"x\":");
+        put_number(t, s->x[k]);
+        put(t, ",\"y\":");
+        put_number(t, s->y[k]);
+        if (s->labels) {
+            put(t, ",\"name\":");
+            put_string(t, s->labels[k]);
+        }
+        put(t, "}");
+        first = false;
+    }
+}
+
 void report_line_chart(report *r, const report_lines *l)
 {
     if (!r)
@@ -248,20 +267,11 @@ void report_line_chart(report *r, const report_lines *l)
     put(t, "\"series\":[");
     for (int i = 0; i < l->n_series; i++) {
         const report_series *s = &l->series[i];
-        bool first = true;
         put(t, i ? ",{" : "{");
         put_key(t, "name", s->name);
+        put(t, s->labels ? "\"dots\":true," : "\"dots\":false,");
         put(t, s->faint ? "\"faint\":true,\"points\":[" : "\"faint\":false,\"points\":[");
-        for (int64_t k = 0; k < s->n; k++) {
-            if (!isfinite(s->x[k]) || (l->log_x && !(s->x[k] > 0)) || (l->log_y && !(s->y[k] > 0)))
-                continue;
-            put(t, first ? "{\"x\":" : ",{\"x\":");
-            put_number(t, s->x[k]);
-            put(t, ",\"y\":");
-            put_number(t, s->y[k]);
-            put(t, "}");
-            first = false;
-        }
+        put_points(t, l, s);
         put(t, "]}");
     }
     put(t, "]}");

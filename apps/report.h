@@ -32,6 +32,7 @@ typedef struct report_series {
     const double *x, *y; // n of them; a y that is no finite number leaves a gap
     int64_t n;
     bool faint; // in the background: raw values behind a mean
+    const char *const *labels; // of single points, shown without a line between; NULL: a line
 } report_series;
 
 typedef struct report_lines {

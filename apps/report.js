@@ -37,13 +37,14 @@
           return { // faint ones lie under the others
             label: s.name, data: s.points, parsing: false, borderColor: s.faint ? ink + "77" : ink,
             backgroundColor: s.faint ? ink + "77" : ink, borderWidth: s.faint ? 1 : 2, order: s.faint ? 1 : 0,
-            pointRadius: s.points.length <= 40 && !s.faint ? 2.5 : 0, pointHitRadius: 8, tension: 0,
+            pointRadius: s.dots ? 4.5 : s.points.length <= 40 && !s.faint ? 2.5 : 0, pointHitRadius: 8,
+            tension: 0, showLine: !s.dots,
           };
         }),
       },
       options: {
         scales: { x: axis(c.x_label, c.log_x), y: axis(c.y_label, c.log_y) },
-        interaction: { mode: "nearest", axis: "x", intersect: false },
+        interaction: { mode: "nearest", axis: c.series.some((s) => s.dots) ? "xy" : "x", intersect: false },
         plugins: { decimation: { enabled: !c.log_x, algorithm: "min-max" } },
       },
     };
@@ -85,7 +86,7 @@
           display: c.series.length > 1, align: "start",
           labels: { color: css("--ink"), boxWidth: 10, boxHeight: 10, usePointStyle: true, pointStyle: "circle" },
         },
-        tooltip: { callbacks: { label: (t) => " " + t.dataset.label + ": " +
+        tooltip: { callbacks: { label: (t) => " " + (t.raw.name || t.dataset.label) + ": " +
           number(c.kind === "lines" ? t.parsed.y : t.parsed.x) } },
       }, o.plugins);
       return new Chart(document.getElementById("chart-" + i), config);

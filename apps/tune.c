@@ -140,7 +140,7 @@ static hn_status tune_shape(const bench_shape *b, hn_device *d)
     hn_plan *p = NULL;
 
     HN_TRY(hn_graph_create(&g));
-    bench_shape_build(b, g);
+    bench_shape_build(b, b->dim, g);
     hn_status s = hn_graph_status(g);
     if (s == HN_OK)
         s = hn_plan_create(g, d, NULL, &p);

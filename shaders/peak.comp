@@ -24,7 +24,8 @@ OUTF(0, sums); // one a thread
 #define SUM(a) (float(a.x) + float(a.y))
 #elif defined(T_U8)
 // OpSDotKHR on two words of four integers each (operand 0: PackedVectorFormat4x8Bit).
-spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6019, 6018], id = 4450)
+spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6019, 6018],
+                  id = 4450)
 int dot_4x8(int a, int b, spirv_literal int packed);
 #define T int
 #define OF(bits) int(bits)
