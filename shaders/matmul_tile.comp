@@ -1,87 +1,132 @@
-// matmul for GPUs: a workgroup of 128 makes a 64 x 64 tile from slices of both operands in shared
-// memory, 8 x 4 sums a thread.
+// matmul for GPUs: a workgroup makes a TILE_M x TILE_N tile from slices of both operands, DEPTH of k
+// at a time, in shared memory; TM x TN sums a thread. The next slice is on its way into registers
+// while this one is multiplied. Where p.k_part is less than k, sums go to scratch in parts of k, and
+// matmul_join adds them.
 // types: f32 f16 bf16 f16p bf16p w_f16 w_bf16 w_f16p w_bf16p w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-#include "matmul.glsl"
 
-const uint TILE = 64u, DEPTH = 16u, TM = 8u, TN = 4u;
-const uint PITCH = TILE + 4u; // keeps neighbours in k off one bank
-shared float slice_a[DEPTH * PITCH], slice_b[DEPTH * PITCH];
+// Multiples of 4, but BUFFERS; a workgroup is (TILE_M / TM) x (TILE_N / TN) threads, and each of them
+// loads as many groups of a slice as the others.
+layout(constant_id = 1) const uint TILE_M = 64;
+layout(constant_id = 2) const uint TILE_N = 64;
+layout(constant_id = 3) const uint DEPTH = 16;
+layout(constant_id = 4) const uint TM = 8;
+layout(constant_id = 5) const uint TN = 4;
+layout(constant_id = 6) const uint BUFFERS = 1; // slices in shared memory: 1 or 2
+layout(constant_id = 7) const uint LAYOUT = 0;
+#include "matmul_four.glsl"
 
-// Element i of 64 x 16 as (place along the tile, place along k): neighbouring threads follow what
+const uint SIZE = (TILE_M / TM) * (TILE_N / TN);
+const uint LOADS_A = TILE_M * DEPTH / 4u / SIZE, LOADS_B = TILE_N * DEPTH / 4u / SIZE;
+const uint GROUPS_M = TILE_M / 4u, GROUPS_N = TILE_N / 4u, GROUPS_K = DEPTH / 4u;
+const uint PITCH_A = GROUPS_M + 1u, PITCH_B = GROUPS_N + 1u; // keeps neighbours in k off one bank
+const uint STEP = 4u; // of k without a jump
+const uint TM4 = TM / 4u, TN4 = TN / 4u;
+const uint BAND = 8u; // rows of tiles that are made together: what they read of b stays in the cache
+
+shared vec4 slice_a[BUFFERS * DEPTH * PITCH_A], slice_b[BUFFERS * DEPTH * PITCH_B]; // [k, m or n]
+vec4 next_a[LOADS_A], next_b[LOADS_B], sum[TM * TN4];
+
+// Group i of a slice as (element along the tile, element along k): neighbouring threads follow what
 // is contiguous in memory.
-uvec2 place(uint i, bool k_contiguous)
+uvec2 place(uint i, bool along_k, uint groups)
 {
-    return k_contiguous ? uvec2(i / DEPTH, i % DEPTH) : uvec2(i % TILE, i / TILE);
+    return along_k ? uvec2(i / GROUPS_K, i % GROUPS_K * 4u) : uvec2(i % groups * 4u, i / groups);
 }
 
-#ifdef HN_BLOCKS
-// b's slice where blocks lie along k: four neighbours come by a word.
-void load_blocks(matmul_base at, uint col, uint k0)
+void fetch(matmul_base at, uint row, uint col, uint k0, uint k_end)
 {
-    for (uint i = gl_LocalInvocationID.x; i < TILE * DEPTH / 4u; i += gl_WorkGroupSize.x) {
-        const uint c = i / (DEPTH / 4u), k = i % (DEPTH / 4u) * 4u;
-        const bool inside = col + c < p.n && k0 + k < p.k;
-        const uint place = inside ? at.b + (col + c) * p.b_col + k0 + k : 0u;
-        const uint quants = weights_quants(place);
-        const vec2 scale = inside ? weights_scale(place) : vec2(0.0);
-        [[unroll]] for (uint e = 0u; e < 4u; e++)
-            slice_b[(k + e) * PITCH + c] = weights_of(quants, e, scale);
+    [[unroll]] for (uint i = 0u; i < LOADS_A; i++) {
+        const uvec2 u = place(gl_LocalInvocationID.x + i * SIZE, A_ALONG_K, GROUPS_M);
+        next_a[i] = group_a(at.a, row + u.x, k0 + u.y, k_end);
+    }
+    [[unroll]] for (uint i = 0u; i < LOADS_B; i++) {
+        const uvec2 u = place(gl_LocalInvocationID.x + i * SIZE, B_ALONG_K, GROUPS_N);
+        next_b[i] = group_b(at.b, col + u.x, k0 + u.y, k_end);
     }
 }
-#endif
 
-void load_slices(matmul_base at, uint row, uint col, uint k0)
+void keep(uint buffer_k) // the first k of the buffer
 {
-    for (uint i = gl_LocalInvocationID.x; i < TILE * DEPTH; i += gl_WorkGroupSize.x) {
-        const uvec2 u = place(i, p.a_col == 1u), v = place(i, p.b_row == 1u);
-        const bool in_a = row + u.x < p.m && k0 + u.y < p.k, in_b = col + v.x < p.n && k0 + v.y < p.k;
-        slice_a[u.y * PITCH + u.x] = in_a ? LDA(at.a + (row + u.x) * p.a_row + (k0 + u.y) * p.a_col) : 0.0;
-#ifdef HN_BLOCKS
-        if (p.b_row == 1u)
-            continue;
-#endif
-        slice_b[v.y * PITCH + v.x] = in_b ? LDB(at.b + (col + v.x) * p.b_col + (k0 + v.y) * p.b_row) : 0.0;
+    [[unroll]] for (uint i = 0u; i < LOADS_A; i++) {
+        const uvec2 u = place(gl_LocalInvocationID.x + i * SIZE, A_ALONG_K, GROUPS_M);
+        const uint to = (buffer_k + u.y) * PITCH_A + u.x / 4u;
+        if (A_ALONG_K)
+            [[unroll]] for (uint e = 0u; e < 4u; e++)
+                slice_a[to + e * PITCH_A][u.x & 3u] = next_a[i][e];
+        else
+            slice_a[to] = next_a[i];
     }
-#ifdef HN_BLOCKS
-    if (p.b_row == 1u)
-        load_blocks(at, col, k0);
-#endif
+    [[unroll]] for (uint i = 0u; i < LOADS_B; i++) {
+        const uvec2 u = place(gl_LocalInvocationID.x + i * SIZE, B_ALONG_K, GROUPS_N);
+        const uint to = (buffer_k + u.y) * PITCH_B + u.x / 4u;
+        if (B_ALONG_K)
+            [[unroll]] for (uint e = 0u; e < 4u; e++)
+                slice_b[to + e * PITCH_B][u.x & 3u] = next_b[i][e];
+        else
+            slice_b[to] = next_b[i];
+    }
+}
+
+// The products of one k: a's column and b's row from these places on.
+void add_products(uint from_a, uint from_b)
+{
+    vec4 va[TM4], vb[TN4];
+    [[unroll]] for (uint i = 0u; i < TM4; i++)
+        va[i] = slice_a[from_a + i * (TILE_M / TM)];
+    [[unroll]] for (uint j = 0u; j < TN4; j++)
+        vb[j] = slice_b[from_b + j * (TILE_N / TN)];
+    [[unroll]] for (uint i = 0u; i < TM; i++)
+        [[unroll]] for (uint j = 0u; j < TN4; j++)
+            sum[i * TN4 + j] = fma(vec4(va[i / 4u][i % 4u]), vb[j], sum[i * TN4 + j]);
 }
 
 void main()
 {
     HN_GROUP_GUARD;
-    const uint tiles_m = (p.m + TILE - 1u) / TILE, tiles_n = (p.n + TILE - 1u) / TILE;
-    const uint in_batch = group_index() % (tiles_m * tiles_n);
-    const matmul_base at = matmul_at(group_index() / (tiles_m * tiles_n));
-    const uint row = in_batch / tiles_n * TILE, col = in_batch % tiles_n * TILE;
-    const uint my_row = gl_LocalInvocationID.x / (TILE / TN) * TM;
-    const uint my_col = gl_LocalInvocationID.x % (TILE / TN) * TN;
+    const uint tiles_m = (p.m + TILE_M - 1u) / TILE_M, tiles_n = (p.n + TILE_N - 1u) / TILE_N;
+    const uint tile = group_index() % (tiles_m * tiles_n), rest = group_index() / (tiles_m * tiles_n);
+    const uint part = rest / p.batch, begin = part * p.k_part, k_end = min(begin + p.k_part, p.k);
+    matmul_base at = matmul_at(rest % p.batch);
+    at.y += part * p.batch * p.m * p.n;
 
-    float sum[TM * TN];
-    [[unroll]] for (uint i = 0u; i < TM * TN; i++)
-        sum[i] = 0.0;
-    for (uint k0 = 0u; k0 < p.k; k0 += DEPTH) {
-        load_slices(at, row, col, k0);
-        barrier();
-        [[unroll]] for (uint k = 0u; k < DEPTH; k++) {
-            float va[TM], vb[TN];
-            [[unroll]] for (uint i = 0u; i < TM; i++)
-                va[i] = slice_a[k * PITCH + my_row + i];
-            [[unroll]] for (uint j = 0u; j < TN; j++)
-                vb[j] = slice_b[k * PITCH + my_col + j];
-            [[unroll]] for (uint i = 0u; i < TM; i++)
-                [[unroll]] for (uint j = 0u; j < TN; j++)
-                    sum[i * TN + j] = fma(va[i], vb[j], sum[i * TN + j]);
-        }
+    const uint band = tile / (BAND * tiles_n) * BAND, rows = min(tiles_m - band, BAND);
+    const uint in_band = tile - band * tiles_n;
+    const uint row = (band + in_band % rows) * TILE_M, col = in_band / rows * TILE_N;
+    // A thread's rows and columns come in fours, spread over the tile: neighbours read neighbours.
+    const uint me_m = gl_LocalInvocationID.x / (TILE_N / TN), me_n = gl_LocalInvocationID.x % (TILE_N / TN);
+
+    [[unroll]] for (uint i = 0u; i < TM * TN4; i++)
+        sum[i] = vec4(0.0);
+    fetch(at, row, col, begin, k_end);
+    keep(0u);
+    barrier();
+    uint buffer_k = 0u;
+    for (uint k0 = begin; k0 < k_end; k0 += DEPTH) {
+        const bool more = k0 + DEPTH < k_end;
+        if (more)
+            fetch(at, row, col, k0 + DEPTH, k_end);
+        for (uint k = 0u; k < DEPTH; k += STEP)
+            [[unroll]] for (uint e = 0u; e < STEP; e++)
+                add_products((buffer_k + k + e) * PITCH_A + me_m, (buffer_k + k + e) * PITCH_B + me_n);
+        if (BUFFERS == 1u)
+            barrier();
+        else
+            buffer_k = DEPTH - buffer_k;
+        if (more)
+            keep(buffer_k);
         barrier();
     }
 
-    [[unroll]] for (uint i = 0u; i < TM; i++)
-        [[unroll]] for (uint j = 0u; j < TN; j++)
-            if (row + my_row + i < p.m && col + my_col + j < p.n)
-                matmul_store(at.y, row + my_row + i, col + my_col + j, sum[i * TN + j]);
+    [[unroll]] for (uint i = 0u; i < TM; i++) {
+        const uint r = row + (i / 4u * (TILE_M / TM) + me_m) * 4u + i % 4u;
+        [[unroll]] for (uint j = 0u; j < TN4; j++)
+            [[unroll]] for (uint e = 0u; e < 4u; e++) {
+                const uint c = col + (j * (TILE_N / TN) + me_n) * 4u + e;
+                if (r < p.m && c < p.n)
+                    matmul_store(at.y, r, c, sum[i * TN4 + j][e]);
+            }
+    }
 }

@@ -14,6 +14,15 @@
 #define MATMUL_BIAS 1u
 #define MATMUL_RESIDUAL 2u
 #define MATMUL_A_BLOCKS 4u // a is q8_0
+#define MATMUL_PARTS 8u    // sums over k_part of k each go to scratch, as f32
+// How operands lie in memory, a specialization constant of the GPUs' kernels: neighbours follow k, or
+// m and n; rows of neighbours begin at multiples of 4 or 8 elements and end there.
+#define MATMUL_A_ALONG_K 1u
+#define MATMUL_B_ALONG_K 2u
+#define MATMUL_A_FOURS 4u
+#define MATMUL_B_FOURS 8u
+#define MATMUL_A_EIGHTS 16u
+#define MATMUL_B_EIGHTS 32u
 struct matmul_push {
     HN_PUSH_GRID
     uint batch, m, n, k;
@@ -21,6 +30,7 @@ struct matmul_push {
     uint b_batch, b_row, b_col;
     float scale;
     uint act, flags;
+    uint k_part; // k, where there are no parts
 };
 
 struct quantize_push { HN_PUSH_GRID uint blocks; };

@@ -31,6 +31,13 @@ void hn__matmul_finish(int act, int64_t n, float *y, const float *bias, const fl
 
 int hn__matmul_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[]);
 void hn__matmul_launch(const hn__inst *n, hn__launch *l);
+// A dispatch with the operands at their places; an absent one is a again, and not read.
+hn__dispatch *hn__matmul_dispatch(const hn__inst *n, hn__launch *l, const char *stem);
+
+// ---- on GPUs (matmul_gpu.c) -----------------------------------------------------------------
+
+int hn__matmul_gpu_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[]);
+void hn__matmul_gpu_launch(const hn__inst *n, hn__launch *l);
 
 // ---- b as it is stored (matmul_quant.c) ----------------------------------------------------
 

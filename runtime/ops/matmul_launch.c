@@ -11,8 +11,7 @@ static int64_t tiles(int64_t n, int64_t tile)
     return (n + tile - 1) / tile;
 }
 
-// A dispatch with the operands at their places; an absent one is a again, and not read.
-static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem)
+hn__dispatch *hn__matmul_dispatch(const hn__inst *n, hn__launch *l, const char *stem)
 {
     const attr *at = n->attr;
     const dims d = hn__matmul_dims_of(n);
@@ -32,7 +31,8 @@ static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem
              .b_col = (uint32_t)(at->transpose_b ? d.ldb : 1), .scale = at->scale,
              .act = (uint32_t)at->act,
              .flags = (at->has_bias ? MATMUL_BIAS : 0) | (at->has_residual ? MATMUL_RESIDUAL : 0) |
-                      (hn__is_quantised(n->in[0].dtype) ? MATMUL_A_BLOCKS : 0));
+                      (hn__is_quantised(n->in[0].dtype) ? MATMUL_A_BLOCKS : 0),
+             .k_part = (uint32_t)d.k);
     return k;
 }
 
@@ -61,38 +61,27 @@ static int register_variants(const dims *d, hn__variant out[])
     return n;
 }
 
-// GPUs, "matmul_vec": lanes that share a column's sum. "matmul_tile": rows and columns of a
-// workgroup's tile.
 int hn__matmul_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
 {
-    const attr *at = n->attr;
     const dims d = hn__matmul_dims_of(n);
 
-    if (!strcmp(info->type, "software"))
-        return register_variants(&d, out);
-    if (d.m <= 4)
-        return add_variant(out, 0, "matmul_vec", at->transpose_b ? 32 : 4, 0);
-    return add_variant(out, 0, "matmul_tile", 64, 64);
+    return strcmp(info->type, "software") ? hn__matmul_gpu_variants(n, info, out)
+                                          : register_variants(&d, out);
 }
 
 void hn__matmul_launch(const hn__inst *n, hn__launch *l)
 {
     const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
-    hn__dispatch *k = dispatch(n, l, l->variant.kernel);
 
-    if (!strcmp(l->variant.kernel, "matmul")) {
-        k->spec[0] = 32;
-        k->spec[1] = p[0];
-        k->spec[2] = p[1];
-        k->n_spec = 3;
-        hn__threads(k, d.batch * tiles(d.m, p[0]) * tiles(d.n, p[1]));
-    } else if (!strcmp(l->variant.kernel, "matmul_vec")) {
-        k->spec[0] = 128;
-        k->spec[k->n_spec++] = p[0];
-        hn__groups(k, d.batch * tiles(d.n, 128 / p[0]));
-    } else {
-        k->spec[0] = 128;
-        hn__groups(k, d.batch * tiles(d.m, p[0]) * tiles(d.n, p[1]));
+    if (strcmp(l->variant.kernel, "matmul")) {
+        hn__matmul_gpu_launch(n, l);
+        return;
     }
+    hn__dispatch *k = hn__matmul_dispatch(n, l, l->variant.kernel);
+    k->spec[0] = 32;
+    k->spec[1] = p[0];
+    k->spec[2] = p[1];
+    k->n_spec = 3;
+    hn__threads(k, d.batch * tiles(d.m, p[0]) * tiles(d.n, p[1]));
 }
