@@ -6,7 +6,9 @@
 #include "support/case.h"
 #include "support/check.h"
 #include "support/device.h"
+#include "ops/shader.h"
 #include "ops/table.h"
+#include "plan/choose.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,19 +28,69 @@ static int open_device(void **state)
     return op ? 0 : -1;
 }
 
+// Runs every tile of the one size that the device now lists, on draws of all transposes, batches and
+// epilogues; returns how many tiles there are.
+static int run_matrices(void)
+{
+    int n_coop = 0;
+
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        hn__case *c;
+        hn__variant v[HN__MAX_VARIANTS];
+        char text[HN__TEXT];
+        CHECK_OK(hn__case_draw(op, HN_F16, seed, &c));
+        hn__case_run_ref(c);
+        const int n = hn__variants(&c->s.inst, &dev->info, v);
+        for (int i = 0, at = 0; i < n; i++) {
+            if (strcmp(v[i].kernel, "matmul_coop"))
+                continue;
+            at++;
+            n_coop = at > n_coop ? at : n_coop;
+            hn_status s = hn__case_run_variant(c, dev, &v[i]);
+            if (s == HN_OK)
+                s = hn__case_compare(c);
+            CHECK(s == HN_OK, "%s of seed %d: %s", hn__variant_text(&c->s.inst, &v[i], text),
+                  (int)seed, hn_error_text());
+        }
+        hn__case_destroy(&c);
+    }
+    return n_coop;
+}
+
+// Every size of cooperative matrices that the driver lists, with each tile that takes it.
+static void check_matrices(void **state)
+{
+    int n_run = 0;
+
+    (void)state;
+    if (!(dev->info.features & HN_FEATURE_COOPMAT)) {
+        print_message("no cooperative matrices\n");
+        return;
+    }
+    CHECK(dev->info.n_matrices, "the driver lists no size");
+    CHECK(hn__shader_find("matmul_coop.f16"), "this build has no kernel for them");
+    const int all = dev->info.n_matrices;
+    hn_matrix_size list[HN_MAX_MATRICES];
+    memcpy(list, dev->info.matrices, sizeof list);
+    dev->info.n_matrices = 1;
+    for (int i = 0; i < all; i++) {
+        dev->info.matrices[0] = list[i];
+        const int n = run_matrices();
+        print_message("%ux%ux%u %s: %d variants\n", list[i].m, list[i].n, list[i].k,
+                      hn_dtype_name(list[i].type), n);
+        CHECK(n, "%ux%ux%u: no variant takes it", list[i].m, list[i].n, list[i].k);
+        n_run += n;
+    }
+    dev->info.n_matrices = all;
+    memcpy(dev->info.matrices, list, sizeof list);
+    CHECK(n_run, "nothing was run");
+}
+
 static int close_device(void **state)
 {
     (void)state;
     test_device_close(&dev);
     return 0;
-}
-
-// In parts of k too, where the kernel has them: draws are too short for the plan's own choice.
-static hn__variant in_parts(hn__variant v)
-{
-    if (!strcmp(v.kernel, "matmul_tile"))
-        v.param[6] = 3;
-    return v;
 }
 
 static void check_draw(hn_dtype t, int turn)
@@ -50,9 +102,13 @@ static void check_draw(hn_dtype t, int turn)
     hn__case_run_ref(c);
     const int n = hn__variants(&c->s.inst, &dev->info, v);
     CHECK(n > 0 && n <= HN__MAX_VARIANTS, "%d variants", n);
-    const hn__variant taken = turn / n % 2 ? in_parts(v[turn % n]) : v[turn % n];
-    const hn_status s = hn__case_run_variant(c, dev, &taken);
-    CHECK(s == HN_OK, "%s seed %d: %s", hn_dtype_name(t), turn + 1, hn_error_text());
+    char text[HN__TEXT];
+    const hn__variant *taken = &v[turn % n];
+    hn_status s = hn__case_run_variant(c, dev, taken);
+    if (s == HN_OK)
+        s = hn__case_compare(c);
+    CHECK(s == HN_OK, "%s of %s seed %d: %s", hn__variant_text(&c->s.inst, taken, text),
+          hn_dtype_name(t), turn + 1, hn_error_text());
     hn__case_destroy(&c);
 }
 
@@ -69,11 +125,53 @@ static void check_every_variant(void **state)
         check_draw(types[turn % n_types], turn);
 }
 
+// What a model's product of these sizes may be given, the self-test's draws run too.
+static void check_reach_of(hn_dtype t, int64_t m, int64_t n, int64_t k)
+{
+    const hn_dtype own = hn__is_quantised(t) ? HN_F32 : t;
+    hn_graph *g;
+    hn__variant v[HN__MAX_VARIANTS];
+    char text[HN__TEXT];
+
+    CHECK_OK(hn_graph_create(&g));
+    const hn_val y = hn_matmul(g, hn_input(g, "a", (hn_type){ own, 2, { m, k } }),
+                               hn_input(g, "b", (hn_type){ t, 2, { n, k } }),
+                               &(hn_matmul_params){ .transpose_b = true });
+    CHECK_OK(hn_graph_status(g));
+    const hn__inst i = hn__graph_inst(g, g->values[y.id].node);
+    const int count = hn__variants(&i, &dev->info, v);
+    for (int c = 0; c < count; c++) {
+        hn__launch l;
+        uint64_t code;
+        CHECK_OK(hn__launch_variant(&i, &dev->info, &v[c], false, &l, &code));
+        CHECK(hn__self_test_finds(dev, &i, &v[c], code), "no draw runs %s of %dx%dx%d %s",
+              hn__variant_text(&i, &v[c], text), (int)m, (int)n, (int)k, hn_dtype_name(t));
+    }
+    print_message("%s %dx%dx%d: %d variants, %s first\n", hn_dtype_name(t), (int)m, (int)n, (int)k,
+                  count, hn__variant_text(&i, &v[0], text));
+    hn_graph_destroy(&g);
+}
+
+static void check_reach(void **state)
+{
+    static const hn_dtype types[] = { HN_F32, HN_F16, HN_BF16, HN_Q4_K };
+
+    (void)state;
+    for (int t = 0; t < 4; t++) {
+        check_reach_of(types[t], 4096, 4096, 4096);
+        check_reach_of(types[t], 512, 768, 512);
+        check_reach_of(types[t], 64, 256, 4096);
+        check_reach_of(types[t], 1, 4096, 2048);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2)
         n_draws = atoi(argv[1]);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(check_reach),
+        cmocka_unit_test(check_matrices),
         cmocka_unit_test(check_every_variant),
     };
     return cmocka_run_group_tests_name("matmul_gpu", tests, open_device, close_device);

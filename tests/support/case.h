@@ -11,8 +11,6 @@
 // place where the op allows it. DEVICE where a result or the pattern behind it is wrong. UNSUPPORTED where the op has no launch. `planted`: serves
 // in the place of every shader; otherwise NULL.
 hn_status hn__case_run_kernels(hn__case *c, hn_device *dev, const hn__shader *planted);
-// The same with one variant, whether it is listed for this device or not.
-hn_status hn__case_run_variant(hn__case *c, hn_device *dev, const hn__variant *v);
 
 // The slope of the loss along `dir`: from op->fn->grad, composed and evaluated in f64.
 hn_status hn__case_slope(hn__case *c, double *out);

@@ -141,13 +141,6 @@ static hn_status run_variant(hn__case *c, hn_device *dev, const hn__variant *v,
     return HN_OK;
 }
 
-hn_status hn__case_run_variant(hn__case *c, hn_device *dev, const hn__variant *v)
-{
-    return hn_context(run_variant(c, dev, v, NULL), "%s %u %u %u %u %u %u %u %u", v->kernel,
-                      v->param[0], v->param[1], v->param[2], v->param[3], v->param[4], v->param[5],
-                      v->param[6], v->param[7]);
-}
-
 hn_status hn__case_run_kernels(hn__case *c, hn_device *dev, const hn__shader *planted)
 {
     if (!c->op->fn->launch || dev->info.kind != HN_DEVICE_VULKAN)
