@@ -1,5 +1,5 @@
-// hornito check: every operator against its f64 reference on a device, by instances drawn at
-// random.
+// hornito check: every operator, with every kernel that the device could take, against its f64
+// reference, by instances drawn at random.
 #include "app.h"
 
 #include <math.h>
@@ -8,6 +8,7 @@
 
 #include "json.h"
 #include "plan/case.h"
+#include "plan/choose.h"
 #include "progress.h"
 
 enum { MAX_OPS = 512 };
@@ -27,9 +28,29 @@ typedef struct check_result {
     char first[640]; // what failed first: type, seed, text
 } check_result;
 
+// With each of the variants that the device could take.
+static hn_status run_variants(hn__case *c, hn_device *dev, double *worst)
+{
+    hn__variant v[HN__MAX_VARIANTS];
+    const int n = hn__variants(&c->s.inst, hn_device_get_info(dev), v);
+    char text[HN__TEXT];
+
+    for (int i = 0; i < n; i++) {
+        hn__variant_text(&c->s.inst, &v[i], text);
+        HN_TRY(hn_context(hn__case_run_variant(c, dev, &v[i]), "%s", text));
+        *worst = fmax(*worst, hn__case_error(c));
+        HN_TRY(hn_context(hn__case_compare(c), "%s", text));
+    }
+    return HN_OK;
+}
+
 static hn_status run_case(hn__case *c, hn_device *dev, double *worst)
 {
+    const bool chooses = c->op->fn->variants && hn_device_get_info(dev)->kind == HN_DEVICE_VULKAN;
+
     hn__case_run_ref(c);
+    if (chooses)
+        return run_variants(c, dev, worst);
     HN_TRY(hn__case_run(c, dev));
     *worst = hn__case_error(c);
     HN_TRY(hn__case_compare(c));
