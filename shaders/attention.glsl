@@ -27,4 +27,12 @@ uint key_limit(uint i, int n_keys)
     return uint(p.causal == 0u ? n : at < 0 ? 0 : min(end, n));
 }
 
+// The first query that sees key j; p.tq where none does.
+uint first_query(uint j, int n_keys)
+{
+    const int n = clamp(n_keys, 0, int(p.tk)), tq = int(p.tq);
+    const int at = p.block != 0u ? int(j / p.block * p.block) : int(j);
+    return uint(int(j) >= n ? tq : p.causal == 0u ? 0 : clamp(at - n_keys + tq, 0, tq));
+}
+
 #endif

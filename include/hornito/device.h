@@ -21,7 +21,7 @@ typedef enum hn_feature {
     HN_FEATURE_FP16 = 1 << 2,         // f16 arithmetic
     HN_FEATURE_INT8 = 1 << 3,         // 8-bit arithmetic
     HN_FEATURE_INT_DOT = 1 << 4,      // integer dot product
-    HN_FEATURE_SUBGROUP = 1 << 5,     // subgroup arithmetic and shuffle in compute
+    HN_FEATURE_SUBGROUP = 1 << 5,     // subgroup arithmetic, broadcasts, shuffle in compute
     HN_FEATURE_SUBGROUP_SIZE = 1 << 6,// subgroup size control
     HN_FEATURE_BDA = 1 << 7,          // buffer device address
     HN_FEATURE_TIMELINE = 1 << 8,     // timeline semaphores

@@ -240,7 +240,7 @@ static void host(const hn__inst *n, const hn__host *h)
     hn__parallel(h->pool, j.a.batch * j.a.heads * j.n_blocks, 1, blocks, &j);
 }
 
-// ---- gradient, launch, sample --------------------------------------------------------------
+// ---- gradient, sample ----------------------------------------------------------------------
 
 static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val out[],
                  const hn_val dy[], hn_val din[])
@@ -260,35 +260,13 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
         din[i] = hn__out(dq, i);
 }
 
-static void launch(const hn__inst *n, hn__launch *l)
-{
-    const hn__attention_dims a = hn__attention_dims_of(n);
-    const int64_t tile = hn__register_tile(l->device),
-                  n_threads = a.batch * a.heads * ((a.tq + tile - 1) / tile);
-    hn__dispatch *d = hn__add_dispatch(l, n, "attention");
-
-    l->n_tmp = 1;
-    l->tmp_bytes[0] = (int64_t)sizeof(float) * n_threads * tile * a.d;
-    d->n_bind = 7;
-    d->bind[3] = HN__IN(n->n_in > 3 ? 3 : 0); // an absent one is not read
-    d->bind[4] = HN__OUT(0);
-    d->bind[5] = HN__OUT(1);
-    d->bind[6] = HN__TMP(0);
-    d->flop = 4.0 * (double)(a.batch * a.heads * a.tq) * (double)(a.tk * a.d);
-    HN__PUSH(d, attention_push, .n_threads = (uint32_t)n_threads, .tq = (uint32_t)a.tq,
-             .tk = (uint32_t)a.tk, .heads = (uint32_t)a.heads, .kv_heads = (uint32_t)a.kv_heads,
-             .d = (uint32_t)a.d, .causal = (uint32_t)a.causal, .block = (uint32_t)a.block,
-             .has_n_keys = n->n_in > 3, .scale = a.scale);
-    d->spec[0] = 32;
-    d->spec[d->n_spec++] = (uint32_t)tile;
-    hn__threads(d, n_threads);
-}
-
 void hn__attention_draw(hn_rng *rng, hn__sample *s, int n_keys_at)
 {
+    static const int64_t usual[] = { 32, 64, 80, 128 };
     const int64_t kv_heads = hn__rng_dim(rng, 3), heads = kv_heads * hn__rng_dim(rng, 3);
-    const int64_t batch = hn__rng_dim(rng, 3), drawn = hn__rng_dim(rng, 40),
-                  tk = hn__rng_dim(rng, 80);
+    const int64_t batch = hn__rng_dim(rng, 3), tk = hn__rng_dim(rng, 80);
+    const int64_t drawn =
+        hn__rng_below(rng, 8) ? hn__rng_dim(rng, 16) : usual[hn__rng_below(rng, 4)];
     const int64_t tq = hn__rng_below(rng, 3) ? tk : hn__rng_dim(rng, 70); // same, a cache, or more
     const int64_t fewest = tq * heads < tk * kv_heads ? tq * heads : tk * kv_heads;
     const int64_t d =
@@ -297,7 +275,7 @@ void hn__attention_draw(hn_rng *rng, hn__sample *s, int n_keys_at)
 
     *a = (hn__attention_attr){ .causal = hn__rng_below(rng, 2),
                                .has_n_keys = hn__rng_below(rng, 2),
-                               .scale = hn__rng_below(rng, 2) ? 0 : 1 };
+                               .scale = drawn > 16 || hn__rng_below(rng, 2) ? 0 : 1 };
     a->block = a->causal && hn__rng_below(rng, 2) ? (int32_t)hn__rng_dim(rng, 9) : 0;
     s->inst.n_in = 3;
     s->inst.in[0] = (hn_type){ .rank = 4, .dim = { batch, tq, heads, d } };
@@ -321,5 +299,6 @@ const hn__op_fns hn__fns_attention = { .attr_bytes = sizeof(hn__attention_attr),
                                        .host = host,
                                        .scratch = scratch,
                                        .grad = grad,
-                                       .launch = launch,
+                                       .variants = hn__attention_variants,
+                                       .launch = hn__attention_launch,
                                        .sample = sample };

@@ -37,6 +37,19 @@ static inline int64_t hn__attention_limit(const hn__attention_dims *a, int64_t i
     return !a->causal ? n : at < 0 ? 0 : end < n ? end : n;
 }
 
+// Inputs of the gradient: q, k, v, y, lse, dy, and where the attributes say so n_keys and dlse.
+enum { HN__ATTENTION_N_KEYS = 6 };
+static inline int hn__attention_dlse_at(const hn__inst *n)
+{
+    return HN__ATTENTION_N_KEYS + ((const hn__attention_attr *)n->attr)->has_n_keys;
+}
+
+// Variants and launch of both operators (attention_launch.c).
+int hn__attention_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[]);
+void hn__attention_launch(const hn__inst *n, hn__launch *l);
+int hn__attention_grad_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[]);
+void hn__attention_grad_launch(const hn__inst *n, hn__launch *l);
+
 // Queries of a host task: their scores against all keys stay in cache.
 enum { HN__ATTENTION_ROWS = 96 };
 

@@ -10,12 +10,7 @@
 
 #include <string.h>
 
-enum { Q, K, V, Y, LSE, DY, N_KEYS };
-
-static int dlse_at(const hn__inst *n)
-{
-    return N_KEYS + ((const hn__attention_attr *)n->attr)->has_n_keys;
-}
+enum { Q, K, V, Y, LSE, DY, N_KEYS = HN__ATTENTION_N_KEYS };
 
 static hn_status infer(hn__inst *n)
 {
@@ -27,7 +22,7 @@ static hn_status infer(hn__inst *n)
     HN_TRY(hn__want_type(&n->in[DY], &n->in[Q], "dy"));
     HN_TRY(hn__want_type(&n->in[LSE], &lse, "log-sum-exp"));
     if (a->has_dlse)
-        HN_TRY(hn__want_type(&n->in[dlse_at(n)], &lse, "gradient of the log-sum-exp"));
+        HN_TRY(hn__want_type(&n->in[hn__attention_dlse_at(n)], &lse, "gradient of the log-sum-exp"));
     n->n_out = 3;
     for (int i = 0; i < 3; i++)
         n->out[i] = n->in[i];
@@ -84,7 +79,7 @@ static void ref(const hn__inst *n, const double *const in[], double *const out[]
             for (int64_t i = 0; i < a.tq; i++) {
                 const place p =
                     place_of(&a, b, h, i, at->has_n_keys ? (int64_t)in[N_KEYS][b] : a.tk);
-                ref_query(&a, &p, in, at->has_dlse ? in[dlse_at(n)][p.row] : 0, out);
+                ref_query(&a, &p, in, at->has_dlse ? in[hn__attention_dlse_at(n)][p.row] : 0, out);
             }
 }
 
@@ -255,7 +250,7 @@ static void host(const hn__inst *n, const hn__host *h)
               .lse = h->in[LSE],
               .dy = h->in[DY],
               .n_keys = at->has_n_keys ? h->in[N_KEYS] : NULL,
-              .dlse = at->has_dlse ? h->in[dlse_at(n)] : NULL,
+              .dlse = at->has_dlse ? h->in[hn__attention_dlse_at(n)] : NULL,
               .dq = h->out[Q],
               .dk = h->out[K],
               .dv = h->out[V],
@@ -265,54 +260,7 @@ static void host(const hn__inst *n, const hn__host *h)
     hn__parallel(h->pool, j.a.batch * j.a.kv_heads, 1, key_heads, &j);
 }
 
-// ---- launch, sample ------------------------------------------------------------------------
-
-static hn__dispatch *dispatch(const hn__inst *n, hn__launch *l, const char *stem,
-                              int64_t n_threads)
-{
-    const hn__attention_attr *at = n->attr;
-    const hn__attention_dims a = hn__attention_dims_of(n);
-    hn__dispatch *d = hn__add_dispatch(l, n, stem);
-
-    d->n_bind = 8; // absent ones are not read
-    d->bind[6] = HN__IN(at->has_n_keys ? N_KEYS : 0);
-    d->bind[7] = HN__TMP(0);
-    HN__PUSH(d, attention_push, .n_threads = (uint32_t)n_threads, .tq = (uint32_t)a.tq,
-             .tk = (uint32_t)a.tk, .heads = (uint32_t)a.heads, .kv_heads = (uint32_t)a.kv_heads,
-             .d = (uint32_t)a.d, .causal = (uint32_t)a.causal, .block = (uint32_t)a.block,
-             .has_n_keys = (uint32_t)at->has_n_keys, .has_dlse = (uint32_t)at->has_dlse,
-             .scale = a.scale);
-    d->spec[0] = 32;
-    d->spec[d->n_spec++] = (uint32_t)hn__register_tile(l->device);
-    d->flop = 8.0 * (double)(a.batch * a.heads * a.tq) * (double)(a.tk * a.d);
-    hn__threads(d, n_threads);
-    return d;
-}
-
-// Scratch: delta, then what the two dispatches have of their sums so far.
-static void launch(const hn__inst *n, hn__launch *l)
-{
-    const hn__attention_attr *at = n->attr;
-    const hn__attention_dims a = hn__attention_dims_of(n);
-    const int64_t size = hn__register_tile(l->device);
-    const int64_t queries = a.batch * a.heads * ((a.tq + size - 1) / size);
-    const int64_t keys = a.batch * a.kv_heads * ((a.tk + size - 1) / size);
-
-    l->n_tmp = 4;
-    l->tmp_bytes[0] = (int64_t)sizeof(float) * a.batch * a.heads * a.tq;
-    l->tmp_bytes[1] = (int64_t)sizeof(float) * queries * size * a.d;
-    l->tmp_bytes[2] = l->tmp_bytes[3] = (int64_t)sizeof(float) * keys * size * a.d;
-
-    hn__dispatch *d = dispatch(n, l, "attention_grad_q", queries);
-    d->bind[d->n_bind++] = HN__OUT(Q);
-    d->bind[d->n_bind++] = HN__TMP(1);
-    d->bind[d->n_bind++] = HN__IN(at->has_dlse ? dlse_at(n) : LSE);
-    d = dispatch(n, l, "attention_grad_kv", keys);
-    d->bind[d->n_bind++] = HN__OUT(K);
-    d->bind[d->n_bind++] = HN__OUT(V);
-    d->bind[d->n_bind++] = HN__TMP(2);
-    d->bind[d->n_bind++] = HN__TMP(3);
-}
+// ---- sample --------------------------------------------------------------------------------
 
 static void sample(hn_rng *rng, hn__sample *s)
 {
@@ -329,7 +277,7 @@ static void sample(hn_rng *rng, hn__sample *s)
     s->range[V].lo = s->range[DY].lo = 0.1;
     s->range[V].hi = s->range[DY].hi = 1;
     s->range[Y].lo = -1;
-    s->inst.n_in = dlse_at(&s->inst);
+    s->inst.n_in = hn__attention_dlse_at(&s->inst);
     if (a->has_dlse) {
         s->range[s->inst.n_in].hi = 1;
         s->inst.in[s->inst.n_in++] = s->inst.in[LSE];
@@ -341,5 +289,6 @@ const hn__op_fns hn__fns_attention_grad = { .attr_bytes = sizeof(hn__attention_a
                                             .ref = ref,
                                             .host = host,
                                             .scratch = scratch,
-                                            .launch = launch,
+                                            .variants = hn__attention_grad_variants,
+                                            .launch = hn__attention_grad_launch,
                                             .sample = sample };

@@ -1,0 +1,204 @@
+// How attention and its gradient are launched: the kernels, and which of them suit a device.
+#include "ops/attention.h"
+
+#include <string.h>
+
+static int64_t parts(int64_t n, int64_t size)
+{
+    return (n + size - 1) / size;
+}
+
+static uint32_t within(int64_t n, int64_t most)
+{
+    return (uint32_t)(n < 1 ? 1 : n < most ? n : most);
+}
+
+static void push(const hn__inst *n, hn__dispatch *d, int64_t n_threads)
+{
+    const hn__attention_attr *at = n->attr;
+    const hn__attention_dims a = hn__attention_dims_of(n);
+
+    HN__PUSH(d, attention_push, .n_threads = (uint32_t)n_threads, .tq = (uint32_t)a.tq,
+             .tk = (uint32_t)a.tk, .heads = (uint32_t)a.heads, .kv_heads = (uint32_t)a.kv_heads,
+             .d = (uint32_t)a.d, .causal = (uint32_t)a.causal, .block = (uint32_t)a.block,
+             .has_n_keys = (uint32_t)at->has_n_keys, .has_dlse = (uint32_t)at->has_dlse,
+             .scale = a.scale);
+}
+
+static int add(hn__variant out[], int n, const char *kernel, uint32_t p0, uint32_t p1)
+{
+    out[n] = (hn__variant){ .kernel = kernel, .n = 2, .param = { p0, p1 } };
+    return n + 1;
+}
+
+// ---- tiles of a thread ---------------------------------------------------------------------
+
+// "attention", "attention_grad_kv": queries by keys of a thread's tile.
+static void tile_spec(hn__dispatch *d, int64_t tile, int64_t n_threads)
+{
+    d->spec[0] = 32;
+    d->spec[1] = (uint32_t)tile;
+    d->n_spec = 2;
+    hn__threads(d, n_threads);
+}
+
+// ---- rows of lanes -------------------------------------------------------------------------
+
+// "attention_lanes", "attention_grad_lanes_kv": rows that a lane owns, rows met in a step. All is
+// unrolled, so they are for compilers that take it: llvmpipe from Vulkan 1.4 on has 64 columns in
+// 0.7 s, that of Mesa 22.3 in 10 s, and gains nothing by them.
+static bool takes_lanes(const hn_device_info *d, int64_t width)
+{
+    const bool is_new = d->api_major > 1 || d->api_minor >= 4;
+
+    return d->features & HN_FEATURE_SUBGROUP && d->subgroup_size >= 8 &&
+           width <= (is_new ? 256 : 16);
+}
+
+static int64_t width_of(const hn__attention_dims *a)
+{
+    return parts(a->d, 8) * 8;
+}
+
+// What a lane owns must stay in the first cache: `most` columns of rows of it.
+static uint32_t lane_rows(const hn_device_info *d, int64_t t, int64_t width, int64_t most)
+{
+    return t <= d->subgroup_size ? 1 : within(most / width, 3);
+}
+
+static void lanes_spec(hn__launch *l, hn__dispatch *d, int64_t width, int64_t batch, int64_t t)
+{
+    d->spec[0] = l->device->subgroup_size;
+    d->spec[1] = 1;
+    d->spec[2] = l->variant.param[0];
+    d->spec[3] = l->variant.param[1];
+    d->spec[4] = (uint32_t)width;
+    d->n_spec = 5;
+    hn__groups(d, batch * parts(t, d->spec[0] * d->spec[2]));
+}
+
+// ---- forward -------------------------------------------------------------------------------
+
+int hn__attention_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const int64_t width = width_of(&a);
+    const uint32_t tile = (uint32_t)hn__register_tile(info);
+    int count = 0;
+
+    if (strcmp(info->type, "software"))
+        return add(out, 0, "attention", tile, 0);
+    if (takes_lanes(info, width))
+        count = add(out, count, "attention_lanes", lane_rows(info, a.tq, width, 192), 6);
+    return add(out, count, "attention", tile, 0);
+}
+
+void hn__attention_launch(const hn__inst *n, hn__launch *l)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const int64_t tile = l->variant.param[0], n_threads = a.batch * a.heads * parts(a.tq, tile);
+    hn__dispatch *d = hn__add_dispatch(l, n, l->variant.kernel);
+
+    d->bind[3] = HN__IN(n->n_in > 3 ? 3 : 0); // an absent one is not read
+    d->bind[4] = HN__OUT(0);
+    d->bind[5] = HN__OUT(1);
+    d->n_bind = 6;
+    d->flop = 4.0 * (double)(a.batch * a.heads * a.tq) * (double)(a.tk * a.d);
+    push(n, d, n_threads);
+    if (!strcmp(d->kernel, "attention_lanes")) {
+        lanes_spec(l, d, width_of(&a), a.batch * a.heads, a.tq);
+        return;
+    }
+    l->n_tmp = 1; // what threads have of the result so far
+    l->tmp_bytes[0] = (int64_t)sizeof(float) * n_threads * tile * a.d;
+    d->bind[d->n_bind++] = HN__TMP(0);
+    tile_spec(d, tile, n_threads);
+}
+
+// ---- backward ------------------------------------------------------------------------------
+
+int hn__attention_grad_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const int64_t width = width_of(&a);
+    const uint32_t tile = (uint32_t)hn__register_tile(info);
+    int count = 0;
+
+    if (strcmp(info->type, "software"))
+        return add(out, 0, "attention_grad_kv", tile, 0);
+    if (takes_lanes(info, width))
+        count = add(out, count, "attention_grad_lanes_kv",
+                    lane_rows(info, a.tq > a.tk ? a.tq : a.tk, width, 128), 4);
+    return add(out, count, "attention_grad_kv", tile, 0);
+}
+
+static hn__dispatch *grad_dispatch(const hn__inst *n, hn__launch *l, const char *stem,
+                                   int64_t n_threads)
+{
+    const hn__attention_attr *at = n->attr;
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    hn__dispatch *d = hn__add_dispatch(l, n, stem); // q, k, v, y, lse, dy
+
+    d->bind[6] = HN__IN(at->has_n_keys ? HN__ATTENTION_N_KEYS : 0); // absent ones are not read
+    d->bind[7] = HN__TMP(0);                                        // delta
+    d->n_bind = 8;
+    d->flop = 8.0 * (double)(a.batch * a.heads * a.tq) * (double)(a.tk * a.d);
+    push(n, d, n_threads);
+    return d;
+}
+
+static uint8_t dlse_bind(const hn__inst *n)
+{
+    const hn__attention_attr *at = n->attr;
+    return HN__IN(at->has_dlse ? hn__attention_dlse_at(n) : 0);
+}
+
+static void launch_lanes(const hn__inst *n, hn__launch *l)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    hn__dispatch *d = grad_dispatch(n, l, "attention_grad_lanes_q", 0);
+
+    d->bind[d->n_bind++] = HN__OUT(0);
+    d->bind[d->n_bind++] = dlse_bind(n);
+    lanes_spec(l, d, width_of(&a), a.batch * a.heads, a.tq);
+    d = grad_dispatch(n, l, "attention_grad_lanes_kv", 0);
+    d->bind[d->n_bind++] = HN__OUT(1);
+    d->bind[d->n_bind++] = HN__OUT(2);
+    lanes_spec(l, d, width_of(&a), a.batch * a.kv_heads, a.tk);
+}
+
+// Scratch: delta, then what the two dispatches have of their sums so far.
+static void launch_tiles(const hn__inst *n, hn__launch *l)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const int64_t tile = l->variant.param[0], queries = a.batch * a.heads * parts(a.tq, tile),
+                  keys = a.batch * a.kv_heads * parts(a.tk, tile);
+
+    l->n_tmp = 4;
+    l->tmp_bytes[1] = (int64_t)sizeof(float) * queries * tile * a.d;
+    l->tmp_bytes[2] = l->tmp_bytes[3] = (int64_t)sizeof(float) * keys * tile * a.d;
+
+    hn__dispatch *d = grad_dispatch(n, l, "attention_grad_q", queries);
+    d->bind[d->n_bind++] = HN__OUT(0);
+    d->bind[d->n_bind++] = HN__TMP(1);
+    d->bind[d->n_bind++] = dlse_bind(n);
+    tile_spec(d, tile, queries);
+    d = grad_dispatch(n, l, "attention_grad_kv", keys);
+    d->bind[d->n_bind++] = HN__OUT(1);
+    d->bind[d->n_bind++] = HN__OUT(2);
+    d->bind[d->n_bind++] = HN__TMP(2);
+    d->bind[d->n_bind++] = HN__TMP(3);
+    tile_spec(d, tile, keys);
+}
+
+void hn__attention_grad_launch(const hn__inst *n, hn__launch *l)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+
+    l->n_tmp = 1;
+    l->tmp_bytes[0] = (int64_t)sizeof(float) * a.batch * a.heads * a.tq;
+    if (!strcmp(l->variant.kernel, "attention_grad_lanes_kv"))
+        launch_lanes(n, l);
+    else
+        launch_tiles(n, l);
+}
