@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,30 +20,6 @@ int bench_usage(const bench_options *o)
     if (o->warmup < 1 || o->warmup > BENCH_MOST_REPEATS)
         return app_usage("--warmup %d: give 1 to %d", o->warmup, BENCH_MOST_REPEATS);
     return -1;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-// Between the two neighbours of place `at` in [0, 1].
-static double quantile(const double x[], int n, double at)
-{
-    const double place = at * (n - 1), below = floor(place);
-    const int i = (int)below;
-    return i + 1 < n ? x[i] + (place - below) * (x[i + 1] - x[i]) : x[i];
-}
-
-bench_stats bench_summary(const double seconds[], int n)
-{
-    double x[BENCH_MOST_REPEATS];
-    memcpy(x, seconds, (size_t)n * sizeof *x);
-    qsort(x, (size_t)n, sizeof *x, by_size);
-    return (bench_stats){
-        n, quantile(x, n, 0.5), quantile(x, n, 0.25), quantile(x, n, 0.75), x[0], x[n - 1]
-    };
 }
 
 const char *bench_text(const bench_stats *s, char *buf, size_t n)

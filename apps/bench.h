@@ -3,12 +3,11 @@
 #define HORNITO_BENCH_H
 
 #include "app.h"
+#include "bench_statistics.h"
 #include "json.h"
 #include "report.h"
 
 #include "hornito/plan.h"
-
-enum { BENCH_MOST_REPEATS = 1000, BENCH_LEAST_REPEATS = 10 };
 
 typedef struct bench_options {
     app_device_options dev;
@@ -31,12 +30,6 @@ typedef struct bench_options {
 // -1 where the numbers are in range, otherwise a usage error that was said.
 int bench_usage(const bench_options *o);
 
-typedef struct bench_stats {
-    int n;
-    double median, q1, q3, min, max; // seconds; q1 and q3: a quarter is below, above
-} bench_stats;
-// Of n seconds, n in [1, BENCH_MOST_REPEATS].
-bench_stats bench_summary(const double seconds[], int n);
 // "12.3 ms (12.1 to 12.9)" into buf.
 const char *bench_text(const bench_stats *s, char *buf, size_t n);
 // Milliseconds.

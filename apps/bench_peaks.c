@@ -36,7 +36,14 @@ hn_status bench_peak_lacks(bench_peak *out, const char *fmt, ...)
     return HN_OK;
 }
 
-void bench_peak_form(bench_peak *out, double amount, const bench_stats *time, const char *fmt, ...)
+void bench_peak_keep(bench_peak *out, double amount, const double seconds[], int n)
+{
+    memcpy(out->seconds, seconds, (size_t)n * sizeof *seconds);
+    out->time = bench_summary(seconds, n);
+    out->amount = amount;
+}
+
+void bench_peak_form(bench_peak *out, double amount, const double seconds[], const char *fmt, ...)
 {
     bench_peak_way *w = &out->ways[out->n_ways];
     va_list ap;
@@ -45,11 +52,9 @@ void bench_peak_form(bench_peak *out, double amount, const bench_stats *time, co
     va_start(ap, fmt);
     vsnprintf(w->text, sizeof w->text, fmt, ap);
     va_end(ap);
-    w->rate = amount / time->median;
-    if (!out->n_ways++ || w->rate > out->amount / out->time.median) {
-        out->amount = amount;
-        out->time = *time;
-    }
+    w->rate = amount / bench_summary(seconds, PEAK_REPEATS).median;
+    if (!out->n_ways++ || w->rate > out->amount / out->time.median)
+        bench_peak_keep(out, amount, seconds, PEAK_REPEATS);
 }
 
 // Bytes in and out of a buffer of the device through hn_buffer_write and hn_buffer_read, which are
@@ -76,10 +81,8 @@ static hn_status carry(hn_device *d, bench_peak *out, bool up)
     }
     if (s == HN_OK && memcmp(in, back, BYTES))
         s = hn_fail(HN_ERR_DEVICE, "bytes came back from the device otherwise than they went");
-    if (s == HN_OK) {
-        out->amount = BYTES;
-        out->time = bench_summary(seconds, PEAK_REPEATS);
-    }
+    if (s == HN_OK)
+        bench_peak_keep(out, BYTES, seconds, PEAK_REPEATS);
     hn_buffer_destroy(&b);
     hn__free(in);
     hn__free(back);
@@ -164,7 +167,7 @@ json_t *bench_peaks_json(const bench_peaks *p)
                 app_json_set(o, "rate", app_json_number(k->amount / k->time.median * 1e-9));
                 app_json_set(o, "unit", app_json_text(peak_rows[i].unit));
             }
-            app_json_set(o, "wall", bench_json(&k->time));
+            app_json_set(o, "wall", bench_json_times(&k->time, k->seconds));
             if (k->n_ways)
                 app_json_set(o, "ways", ways_json(k));
         } else {

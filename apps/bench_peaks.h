@@ -19,7 +19,7 @@ typedef enum peak_id {
     N_PEAKS,
 } peak_id;
 
-enum { PEAK_MOST_FORMS = 8 };
+enum { PEAK_MOST_FORMS = 8, PEAK_MOST_TIMES = 200 };
 
 // One way to write the kernel; the figure is of the best one.
 typedef struct bench_peak_way {
@@ -28,7 +28,8 @@ typedef struct bench_peak_way {
 } bench_peak_way;
 
 typedef struct bench_peak {
-    bench_stats time;
+    double seconds[PEAK_MOST_TIMES];
+    bench_stats time; // of them; n 0: not measured
     double amount; // operations or bytes in that time; 0: the time itself is the figure
     char why[192]; // not empty: unsupported, and why
     bench_peak_way ways[PEAK_MOST_FORMS];
@@ -56,8 +57,10 @@ double bench_roof(const bench_peaks *p, double flop, double bytes);
 
 hn_status bench_peak_vk(hn_device *d, peak_id id, bench_peak *out);
 hn_status bench_peak_host(hn_device *d, peak_id id, bench_peak *out);
-// Notes what one way reached; it is the figure where it is the best so far.
-void bench_peak_form(bench_peak *out, double amount, const bench_stats *time, const char *fmt, ...)
+// Makes n times the figure, n in [1, PEAK_MOST_TIMES].
+void bench_peak_keep(bench_peak *out, double amount, const double seconds[], int n);
+// Notes what one way reached in PEAK_REPEATS times; it is the figure where it is the best so far.
+void bench_peak_form(bench_peak *out, double amount, const double seconds[], const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 // Writes why there is no figure and returns HN_OK.
 hn_status bench_peak_lacks(bench_peak *out, const char *fmt, ...)

@@ -67,8 +67,7 @@ static hn_status peak_fma(hn_device *d, bench_peak *out)
         for (int j = 0; j < LANES; j++)
             if (w.sum[t][j] != (float)want)
                 return hn_fail(HN_ERR_DEVICE, "thread %d has %g, want %g", t, w.sum[t][j], want);
-    out->time = bench_summary(seconds, PEAK_REPEATS);
-    out->amount = 2.0 * n * LANES * VECTORS * FMA_STEPS * FMA_PARTS;
+    bench_peak_keep(out, 2.0 * n * LANES * VECTORS * FMA_STEPS * FMA_PARTS, seconds, PEAK_REPEATS);
     return HN_OK;
 }
 
@@ -101,10 +100,8 @@ static hn_status peak_copy(hn_device *d, bench_peak *out)
     }
     if (s == HN_OK && memcmp(w.from, w.to, COPY_BYTES))
         s = hn_fail(HN_ERR_DEVICE, "what was copied differs");
-    if (s == HN_OK) {
-        out->time = bench_summary(seconds, PEAK_REPEATS);
-        out->amount = 2.0 * COPY_BYTES;
-    }
+    if (s == HN_OK)
+        bench_peak_keep(out, 2.0 * COPY_BYTES, seconds, PEAK_REPEATS);
     hn__free(w.from);
     hn__free(w.to);
     return s;
@@ -120,7 +117,7 @@ static void mark(void *ctx, int64_t begin, int64_t end, int thread)
 
 static hn_status peak_wake(hn_device *d, bool sleeping, bench_peak *out)
 {
-    enum { TIMES = 200, WARM = 20 };
+    enum { TIMES = PEAK_MOST_TIMES, WARM = 20 };
     const struct timespec pause = { 0, 2000000 };
     const int n = hn__pool_threads(d->pool);
     double seconds[TIMES];
@@ -138,7 +135,7 @@ static hn_status peak_wake(hn_device *d, bool sleeping, bench_peak *out)
         if (count[t * 16] != TIMES + WARM)
             return hn_fail(HN_ERR_DEVICE, "part %d ran %d times, want %d", t, count[t * 16],
                            TIMES + WARM);
-    out->time = bench_summary(seconds, TIMES);
+    bench_peak_keep(out, 0, seconds, TIMES);
     return HN_OK;
 }
 

@@ -76,14 +76,12 @@ static hn_status job_time(job *j, double *out)
     return s;
 }
 
-static hn_status job_measure(job *j, bench_stats *out)
+static hn_status job_measure(job *j, double seconds[PEAK_REPEATS])
 {
-    double seconds[PEAK_REPEATS];
     HN_TRY(j->dev->fn->stream_run(j->stream)); // the first is cut anew, the second not counted
     HN_TRY(j->dev->fn->stream_run(j->stream));
     for (int i = 0; i < PEAK_REPEATS; i++)
         HN_TRY(job_time(j, &seconds[i]));
-    *out = bench_summary(seconds, PEAK_REPEATS);
     return HN_OK;
 }
 
@@ -130,7 +128,7 @@ static hn_status work_stream(job *j, const work *w, uint64_t n_groups)
 }
 
 // Doubles the work until a run is long enough for the clock, and measures it.
-static hn_status work_measure(job *j, const work *w, bench_stats *out)
+static hn_status work_measure(job *j, const work *w, double out[PEAK_REPEATS])
 {
     const double least = is_software(j->dev) ? 30e-3 : 10e-3;
     double seconds = 0;
@@ -194,15 +192,15 @@ static hn_status arithmetic_form(hn_device *d, const arithmetic *a, uint32_t i, 
                .flop = a->per_step * STEPS * f->chains * usual_size(d),
                .n_out = usual_size(d), .n_want = PEAK_LANES };
     job j = { .dev = d };
-    bench_stats time;
+    double time[PEAK_REPEATS];
 
     for (int lane = 0; lane < w.n_want; lane++)
         w.want[lane] = sum_wanted(a, (int)f->chains, lane);
     hn_status s = job_kernel(&j, "peak", a->type, &desc);
     if (s == HN_OK)
-        s = work_measure(&j, &w, &time);
+        s = work_measure(&j, &w, time);
     if (s == HN_OK)
-        bench_peak_form(out, j.cmd.flop, &time, "%u x %u", f->chains, f->turn);
+        bench_peak_form(out, j.cmd.flop, time, "%u x %u", f->chains, f->turn);
     job_end(&j);
     return s;
 }
@@ -259,7 +257,7 @@ static hn_status coop_size(hn_device *d, const hn_matrix_size *m, bench_peak *ou
                .flop = 2.0 * m->m * m->n * m->k * PEAK_MATRICES * (STEPS + 1),
                .n_out = m->m * m->n, .n_want = m->m * m->n };
     job j = { .dev = d };
-    bench_stats time;
+    double time[PEAK_REPEATS];
 
     if (m->m * m->k > COOP_MOST || m->k * m->n > COOP_MOST || w.n_out > COOP_MOST)
         return HN_OK; // none is known to be so large
@@ -267,9 +265,9 @@ static hn_status coop_size(hn_device *d, const hn_matrix_size *m, bench_peak *ou
     if (s == HN_OK)
         s = job_kernel(&j, "peak_coop", HN_F32, &desc);
     if (s == HN_OK)
-        s = work_measure(&j, &w, &time);
+        s = work_measure(&j, &w, time);
     if (s == HN_OK)
-        bench_peak_form(out, j.cmd.flop, &time, "%dx%dx%d", m->m, m->n, m->k);
+        bench_peak_form(out, j.cmd.flop, time, "%dx%dx%d", m->m, m->n, m->k);
     job_end(&j);
     return s;
 }
@@ -346,11 +344,12 @@ static int64_t copy_bytes(const hn_device *d)
 
 static hn_status copy_run(job *j, int64_t bytes, bench_peak *out)
 {
+    double seconds[PEAK_REPEATS];
     HN_TRY(copy_kernel(j));
     HN_TRY(copy_stream(j, bytes));
     HN_TRY(copy_check(j, bytes));
-    HN_TRY(job_measure(j, &out->time));
-    out->amount = 2.0 * (double)bytes;
+    HN_TRY(job_measure(j, seconds));
+    bench_peak_keep(out, 2.0 * (double)bytes, seconds, PEAK_REPEATS);
     return HN_OK;
 }
 
@@ -366,7 +365,7 @@ static hn_status peak_copy(hn_device *d, bench_peak *out)
 
 static hn_status submit_run(job *j, bench_peak *out)
 {
-    enum { TIMES = 200 };
+    enum { TIMES = PEAK_MOST_TIMES };
     double seconds[TIMES];
 
     HN_TRY(copy_kernel(j));
@@ -378,7 +377,7 @@ static hn_status submit_run(job *j, bench_peak *out)
         if (i >= 0)
             seconds[i] = (double)(hn__now_ns() - began) * 1e-9;
     }
-    out->time = bench_summary(seconds, TIMES);
+    bench_peak_keep(out, 0, seconds, TIMES);
     return HN_OK;
 }
 

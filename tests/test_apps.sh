@@ -133,6 +133,26 @@ bench() {
 p = json.load(open("peaks.json"))["peaks"]
 assert p["fma_f32"]["rate"] > 0 and p["copy"]["rate"] > 0 and p["wake"]["wall"]["median_ms"] > 0
 assert "rate" not in p["coopmat_f16"] and p["coopmat_f16"]["unsupported"]' || failed "bench peaks --json"
+    expect 0 "no difference" bench compare peaks.json peaks.json --fail-slower 0 --html compare.html
+    grep -q 'chart-1' compare.html || failed "bench compare: no history in its page"
+    python3 -c 'import json
+d = json.load(open("peaks.json"))
+for row in d["peaks"].values():
+    if "wall" in row:
+        row["wall"]["times_ms"] = [10 + 0.01 * i for i in range(10)]
+json.dump(d, open("even.json", "w"))
+w = d["peaks"]["copy"]["wall"]
+w["times_ms"] = [2 * t for t in w["times_ms"]]
+del d["peaks"]["wake"]
+json.dump(d, open("slow.json", "w"))
+d["command"] = "bench ops"
+d["ops"] = [{"op": "a", "shape": "b"}]
+json.dump(d, open("other.json", "w"))'
+    expect 1 "1 of 3 rows are slower by more than 50 %, first 'copy': 2.000" bench compare even.json slow.json --fail-slower 50 --json compare.json
+    grep -q '^wake  *only in even.json' out || failed "bench compare: a row of one file is not named"
+    expect 1 "give files of one command" bench compare peaks.json other.json
+    expect 1 "no JSON" bench compare peaks.json compare.html
+    expect 2 "give 2 to" bench compare peaks.json
     expect 0 "unsupported: the reference" bench peaks --device ref
     expect 0 '"gb_per_s"' bench ops --op layer_norm --device cpu --json - --html ops.html
     grep -q '"roof_share": *[0-9]' out || failed "bench ops: no share of the roof"
