@@ -194,7 +194,7 @@ static hn_status open_all(work *w)
     if (s == HN_OK)
         s = app_open_device(&w->o->dev, &w->dev);
     if (s == HN_OK)
-        s = hn_whisper_open(w->dev, path, &w->m);
+        s = hn_whisper_open(w->dev, path, NULL, &w->m);
     if (s == HN_OK)
         s = hn_context(hn_transcriber_create(w->m, &w->transcriber), "model '%s'", path);
     hn__free(path);

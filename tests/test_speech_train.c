@@ -175,7 +175,7 @@ static void check_falls(const hn_tune_params *tune, const char *name)
     CHECK_OK(hn_trainer_save(t, dir, NULL));
     hn_trainer_destroy(&t);
 
-    CHECK_OK(hn_whisper_open(dev, dir, &m));
+    CHECK_OK(hn_whisper_open(dev, dir, NULL, &m));
     CHECK(hn_whisper_get_config(m)->vocab == 512, "another model");
     hn_whisper_close(&m);
     p.from = dir;

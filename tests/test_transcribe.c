@@ -410,7 +410,7 @@ int main(void)
     make_tokenizer();
     make_configs();
     make_weights(folder_path("config.json"));
-    CHECK_OK(hn_whisper_open(dev, folder_path("."), &model));
+    CHECK_OK(hn_whisper_open(dev, folder_path("."), NULL, &model));
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     hn_whisper_close(&model);
     test_device_close(&dev);

@@ -48,7 +48,7 @@ static void need_model(void)
 {
     if (model)
         return;
-    CHECK_OK(hn_whisper_open(dev, model_folder("whisper-base"), &model));
+    CHECK_OK(hn_whisper_open(dev, model_folder("whisper-base"), NULL, &model));
     float *mel = read_npy(reference_path("logmel_80x3000.npy"), 80 * 2 * FRAMES);
     audio = malloc(sizeof(float) * FRAMES * WIDTH);
     CHECK_OK(hn_whisper_encode(model, mel, audio));
@@ -308,7 +308,7 @@ static void check_short(void **state)
         hn_whisper *m;
         if (k)
             CHECK_OK(hn_device_open(&(hn_device_params){ .spec = "cpu" }, &d));
-        CHECK_OK(hn_whisper_open(d, model_folder("whisper-base"), &m));
+        CHECK_OK(hn_whisper_open(d, model_folder("whisper-base"), NULL, &m));
         out[k] = malloc(n_audio * sizeof(float));
         logits[k] = malloc(n * sizeof(float));
         run_short(d, m, mel, out[k], logits[k]);

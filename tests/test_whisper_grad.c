@@ -137,7 +137,8 @@ static void check_gradients(void **state)
     float loss;
     double want;
 
-    CHECK_OK(hn_whisper_open(dev, model_folder("whisper-base"), &t.model));
+    CHECK_OK(hn_whisper_open(dev, model_folder("whisper-base"),
+                             &(hn_whisper_open_params){ .f32 = true }, &t.model));
     CHECK_OK(hn__json_load(HN_TEST_DATA "/whisper_base_grad.json", 1 << 20, &t.numbers));
     run(&t);
     const hn_plan_info info = hn_plan_get_info(t.plan);

@@ -108,7 +108,7 @@ static void check_tokens(void **state)
     int n;
 
     put_model(many);
-    CHECK_OK(hn_whisper_open(d, folder_path(""), &m));
+    CHECK_OK(hn_whisper_open(d, folder_path(""), NULL, &m));
     const hn_whisper_tokens t = *hn_whisper_get_tokens(m);
     CHECK(t.start == START && t.end == END && t.transcribe == TRANSCRIBE &&
               t.translate == TRANSLATE && t.no_timestamps == NO_TIMES && t.no_speech == SILENCE &&
@@ -124,7 +124,7 @@ static void check_tokens(void **state)
     hn_whisper_close(&m);
 
     put_text("generation_config.json", "{\"is_multilingual\": false}");
-    CHECK_OK(hn_whisper_open(d, folder_path(""), &m));
+    CHECK_OK(hn_whisper_open(d, folder_path(""), NULL, &m));
     hn_whisper_get_languages(m, &n);
     CHECK(n == 0 && hn_whisper_get_tokens(m)->transcribe == -1 &&
               hn_whisper_get_tokens(m)->translate == -1 && hn_whisper_get_tokens(m)->start == START,
@@ -138,7 +138,7 @@ static void check_tokens(void **state)
 static void refused(hn_device *d, hn_status want, const char *word)
 {
     hn_whisper *m;
-    CHECK_FAILS(hn_whisper_open(d, folder_path(""), &m), want);
+    CHECK_FAILS(hn_whisper_open(d, folder_path(""), NULL, &m), want);
     CHECK(m == NULL, "a model after a failure");
     CHECK(strstr(hn_error_text(), word), "'%s' is not said: %s", word, hn_error_text());
 }
@@ -198,7 +198,7 @@ static hn_status work(void *user)
 
     (void)user;
     HN_TRY(hn_device_open(&(hn_device_params){ .spec = "cpu", .n_threads = 1 }, &d));
-    hn_status s = hn_whisper_open(d, folder_path(""), &m);
+    hn_status s = hn_whisper_open(d, folder_path(""), NULL, &m);
     if (s == HN_OK)
         s = use(m);
     hn_whisper_close(&m);

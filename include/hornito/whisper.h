@@ -23,6 +23,9 @@ typedef struct hn_whisper_config {
     int64_t encoder_layers, encoder_heads, encoder_ffn;
     int64_t decoder_layers, decoder_heads, decoder_ffn;
     float dropout; // in training, after embedding, attention and feed-forward
+    // How graphs are made of it; no part of config.json.
+    const hn_weights *weights; // params take the element types they have there; NULL, or a name
+                               // that is not there: f32
 } hn_whisper_config;
 
 // ARG where a number is out of range or two do not fit together; the text names both.
@@ -86,11 +89,17 @@ typedef struct hn_whisper_language {
 // One thread at a time.
 typedef struct hn_whisper hn_whisper;
 
-// Opens a Whisper model of any form that hn_pretrained_open takes. All weights are converted to
-// f32, one after the other; the files are closed when it returns. The device must outlive it.
+typedef struct hn_whisper_open_params {
+    bool f32; // all weights in f32, so that gradients of them can be taken
+} hn_whisper_open_params;
+
+// Opens a Whisper model of any form that hn_pretrained_open takes. params may be NULL. The
+// decoder's matrices, which are read for every token, stay 16-bit where the files hold them so; all
+// else becomes f32. Files are closed when it returns. The device must outlive it.
 // Errors: IO; FORMAT (a tensor is missing or has another shape, a token is missing, by name);
 // UNSUPPORTED (another kind of model); NOMEM; DEVICE.
-HN_API hn_status hn_whisper_open(hn_device *d, const char *path, hn_whisper **out);
+HN_API hn_status hn_whisper_open(hn_device *d, const char *path,
+                                 const hn_whisper_open_params *params, hn_whisper **out);
 HN_API void hn_whisper_close(hn_whisper **m);
 HN_API const hn_whisper_config *hn_whisper_get_config(const hn_whisper *m);
 HN_API hn_tokenizer *hn_whisper_get_tokenizer(hn_whisper *m);

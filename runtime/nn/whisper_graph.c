@@ -44,6 +44,9 @@ static hn_val param(const builder *b, const char *stem, const char *part, hn_typ
     if (b->layer >= 0)
         snprintf(layer, sizeof layer, "layers.%" PRId64 ".", b->layer);
     snprintf(name, sizeof name, "model.%s.%s%s.%s", b->side, layer, stem, part);
+    const int64_t at = b->c->weights ? hn_weights_find(b->c->weights, name) : -1;
+    if (at >= 0)
+        t.dtype = hn_weights_info(b->c->weights, at).type.dtype;
     return hn_param(b->g, name, t, init);
 }
 
@@ -308,7 +311,10 @@ static hn_status check_decoder(const hn_graph *g, const hn_whisper_config *c, hn
 // Tokens and their positions: [B, T, d].
 static hn_val embed(const builder *b, hn_val ids)
 {
-    const hn_val x = hn_embedding(b->g, table(b, "embed_tokens", b->c->vocab), ids);
+    const hn_val rows = hn_embedding(b->g, table(b, "embed_tokens", b->c->vocab), ids);
+    const hn_val x = rows.id && hn_val_type(b->g, rows).dtype != HN_F32
+                         ? hn_cast(b->g, rows, HN_F32)
+                         : rows;
     const hn_val positions = table(b, "embed_positions", b->c->context);
 
     if (b->b->positions.id)

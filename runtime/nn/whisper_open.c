@@ -5,16 +5,27 @@
 
 #include <string.h>
 
-static hn_status load_weight(hn_weights *w, const hn_tensors *files, const char *name,
-                             const hn__source_attr *a)
+// A matrix of the decoder that only products and lookups by token read.
+static bool read_as_stored(const char *name, const hn_type *t)
 {
+    return t->rank == 2 && strncmp(name, "model.decoder.", 14) == 0 &&
+           !strstr(name, "embed_positions");
+}
+
+static hn_status load_weight(hn_whisper *m, const hn_tensors *files, const char *name,
+                             const hn__source_attr *a, bool f32)
+{
+    hn_type type = a->type;
     const hn_tensor *t;
+
     HN_TRY(hn_tensors_get(files, name, &t));
-    return hn__load_weight(w, name, t, &a->type, a->trainable);
+    if (!f32 && hn__is_float(t->dtype) && read_as_stored(name, &type))
+        type.dtype = t->dtype;
+    return hn__load_weight(m->weights, name, t, &type, a->trainable);
 }
 
 // Every param of the model's graph, from the files.
-static hn_status load_weights(hn_whisper *m, const hn_tensors *files)
+static hn_status load_weights(hn_whisper *m, const hn_tensors *files, bool f32)
 {
     const hn_whisper_config *c = &m->config;
     hn_graph *g;
@@ -27,13 +38,14 @@ static hn_status load_weights(hn_whisper *m, const hn_tensors *files)
     for (int64_t i = 0; s == HN_OK && i < g->n_nodes; i++) {
         const hn__source_attr *a = g->nodes[i].attr;
         if (g->nodes[i].name && strcmp(g->nodes[i].op->name, "param") == 0)
-            s = load_weight(m->weights, files, g->nodes[i].name, a);
+            s = load_weight(m, files, g->nodes[i].name, a, f32);
     }
     hn_graph_destroy(&g);
+    m->config.weights = m->weights;
     return s;
 }
 
-static hn_status load(hn_whisper *m, const hn_pretrained *p)
+static hn_status load(hn_whisper *m, const hn_pretrained *p, bool f32)
 {
     const char *type = hn_pretrained_model_type(p);
 
@@ -47,10 +59,11 @@ static hn_status load(hn_whisper *m, const hn_pretrained *p)
                        ": it belongs to another model",
                        hn_tokenizer_vocab_size(m->tok), m->config.vocab);
     HN_TRY(hn__whisper_read_tokens(m, p->generation));
-    return load_weights(m, hn_pretrained_tensors(p));
+    return load_weights(m, hn_pretrained_tensors(p), f32);
 }
 
-hn_status hn_whisper_open(hn_device *d, const char *path, hn_whisper **out)
+hn_status hn_whisper_open(hn_device *d, const char *path, const hn_whisper_open_params *params,
+                          hn_whisper **out)
 {
     hn_pretrained *p;
 
@@ -63,7 +76,7 @@ hn_status hn_whisper_open(hn_device *d, const char *path, hn_whisper **out)
         s = hn_weights_create(d, &m->weights);
     }
     if (s == HN_OK)
-        s = load(m, p);
+        s = load(m, p, params && params->f32);
     hn_pretrained_close(&p);
     if (s)
         hn_whisper_close(&m);

@@ -273,7 +273,7 @@ static void bench_whisper(bench *b, const char *model, const char *mel_path, cha
     int32_t prompt[8], out[MOST_TOKENS];
     int n = 0;
 
-    must(hn_whisper_open(b->dev, model, &m));
+    must(hn_whisper_open(b->dev, model, NULL, &m));
     const hn_whisper_config *c = hn_whisper_get_config(m);
     float *mel = read_mel(mel_path, c), *logits = room((size_t)c->vocab * sizeof *logits);
     for (int i = 0; i < n_ids && i < 8; i++)
