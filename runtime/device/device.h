@@ -32,6 +32,8 @@ typedef struct hn__kernel_desc {
     uint32_t subgroup;           // the subgroup's size it must run with; 0: the driver's choice
     int n_bind;                  // storage buffers at set 0, bindings 0..n_bind-1
     uint32_t push_bytes;         // at least 8: the device's own two words
+    int n_address; // so many bindings are also read through their addresses (HN_FEATURE_BDA), which
+                   // the device puts into the last push constants, 8 bytes each
 } hn__kernel_desc;
 
 typedef struct hn__bind {

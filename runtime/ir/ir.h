@@ -50,6 +50,7 @@ typedef struct hn__dispatch {
     uint32_t subgroup;  // size the subgroups must have; 0: any
     uint32_t push[HN__MAX_PUSH / 4];
     uint32_t push_bytes;
+    int n_address;      // first bindings whose addresses follow p (hn__addresses)
     uint64_t n_groups;
     double flop; // rough cost; hn__add_dispatch puts the number of elements read and written
     int n_bind;
@@ -77,6 +78,9 @@ hn__dispatch *hn__add_dispatch(hn__launch *l, const hn__inst *n, const char *ste
 #define HN__PUSH(d, type, ...)                                                                    \
     hn__push((d), &(const struct type){ __VA_ARGS__ }, sizeof(struct type))
 void hn__push(hn__dispatch *d, const void *p, size_t n_bytes);
+// The addresses of the first n bindings, each a uvec2, follow the push constants: nothing checks
+// what is read there. HN_FEATURE_BDA only.
+void hn__addresses(hn__dispatch *d, int n);
 // n workgroups, any count: the device spreads them over the grid's limits.
 void hn__groups(hn__dispatch *d, int64_t n);
 // Enough workgroups for n threads.

@@ -160,6 +160,12 @@ void hn__push(hn__dispatch *d, const void *p, size_t n_bytes)
     d->push_bytes = (uint32_t)n_bytes;
 }
 
+void hn__addresses(hn__dispatch *d, int n)
+{
+    d->n_address = n;
+    d->push_bytes += 8 * (uint32_t)n;
+}
+
 void hn__groups(hn__dispatch *d, int64_t n)
 {
     d->n_groups = (uint64_t)n;

@@ -68,7 +68,8 @@ static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch 
     hn__kernel_desc desc = { .n_spec = d->n_spec,
                              .subgroup = d->subgroup,
                              .n_bind = d->n_bind,
-                             .push_bytes = d->push_bytes };
+                             .push_bytes = d->push_bytes,
+                             .n_address = d->n_address };
 
     HN_TRY(hn__shader_of(&p->dev->info, d, &shader));
     desc.name = shader->name;

@@ -55,7 +55,8 @@ static hn_status make_cmd(hn_device *dev, const hn__dispatch *d, const buffers *
     hn__kernel_desc desc = { .n_spec = d->n_spec,
                              .subgroup = d->subgroup,
                              .n_bind = d->n_bind,
-                             .push_bytes = d->push_bytes };
+                             .push_bytes = d->push_bytes,
+                             .n_address = d->n_address };
     const hn__shader *shader = planted;
 
     if (!planted)

@@ -7,6 +7,7 @@ static hn_status build(hn__vk *d, hn__vk_buffer *b)
 {
     const int64_t n = (b->head.n_bytes + HN__VK_PAD - 1) / HN__VK_PAD * HN__VK_PAD;
     HN_TRY(hn__vk_mem_buffer(d, n, HN__VK_DEVICE, &b->buf, &b->mem));
+    b->address = hn__vk_mem_address(d, b->buf);
     void *host = hn__vk_mem_host(&b->mem);
     if (!host)
         return hn__vk_zero(d, b);

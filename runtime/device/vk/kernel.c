@@ -25,6 +25,12 @@ static hn_status check(const hn__vk *d, const hn__kernel_desc *k)
     if ((uint32_t)k->n_bind > d->limits.max_bind)
         return hn_fail(HN_ERR_UNSUPPORTED, "kernel '%s' binds %d buffers, '%s' allows %u", k->name,
                        k->n_bind, d->head.info.name, d->limits.max_bind);
+    if (k->n_address > k->n_bind || 8 + 8 * (uint32_t)k->n_address > k->push_bytes)
+        return hn_fail(HN_ERR_ARG, "kernel '%s': %d addresses of %d bindings, %u bytes pushed",
+                       k->name, k->n_address, k->n_bind, k->push_bytes);
+    if (k->n_address && !(d->head.info.features & HN_FEATURE_BDA))
+        return hn_fail(HN_ERR_UNSUPPORTED, "kernel '%s' reads through addresses, '%s' gives none",
+                       k->name, d->head.info.name);
     if (k->n_spec && k->spec[0] > d->limits.max_size_x)
         return hn_fail(HN_ERR_UNSUPPORTED, "kernel '%s' has workgroups of %u, '%s' allows %u",
                        k->name, k->spec[0], d->head.info.name, d->limits.max_size_x);
@@ -126,7 +132,7 @@ hn_status hn__vk_kernel_get(hn_device *base, const hn__kernel_desc *desc, hn__ke
     if (!k)
         return hn__nomem(sizeof *k);
     *k = (hn__kernel){ .key = key, .n_bind = desc->n_bind, .push_bytes = desc->push_bytes,
-                       .n_spec = desc->n_spec };
+                       .n_spec = desc->n_spec, .n_address = desc->n_address };
     memcpy(k->spec, desc->spec, sizeof k->spec);
     snprintf(k->name, sizeof k->name, "%s", desc->name);
     const uint64_t begin = hn__now_ns();

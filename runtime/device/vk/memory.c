@@ -92,10 +92,20 @@ static void free_block(hn__vk *d, hn__vk_block *b)
     hn__free(b);
 }
 
+static bool has_addresses(const hn__vk *d)
+{
+    return d->head.info.features & HN_FEATURE_BDA;
+}
+
 static hn_status fill_block(hn__vk *d, hn__vk_block *b, int64_t size, hn__vk_use use)
 {
+    const VkMemoryAllocateFlagsInfo addresses = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+        .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT,
+    };
     const VkMemoryAllocateInfo info = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+        .pNext = has_addresses(d) ? &addresses : NULL,
         .allocationSize = (VkDeviceSize)size,
         .memoryTypeIndex = b->type,
     };
@@ -204,11 +214,13 @@ void hn__vk_mem_free(hn__vk *d, hn__vk_mem *m)
 hn_status hn__vk_mem_buffer(hn__vk *d, int64_t n_bytes, hn__vk_use use, VkBuffer *out_buf,
                             hn__vk_mem *out)
 {
+    const VkBufferUsageFlags addressed =
+        has_addresses(d) ? VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT : 0;
     const VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
         .size = (VkDeviceSize)n_bytes,
         .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
-                 VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+                 VK_BUFFER_USAGE_TRANSFER_DST_BIT | addressed,
         .sharingMode = VK_SHARING_MODE_EXCLUSIVE,
     };
     *out_buf = VK_NULL_HANDLE;
@@ -224,6 +236,17 @@ hn_status hn__vk_mem_buffer(hn__vk *d, int64_t n_bytes, hn__vk_use use, VkBuffer
     HN_TRY(hn__vk_mem_alloc(d, &r, use, out));
     HN__VK(d, d->vk.vkBindBufferMemory(d->dev, *out_buf, out->block->mem, (VkDeviceSize)out->at));
     return HN_OK;
+}
+
+uint64_t hn__vk_mem_address(const hn__vk *d, VkBuffer buf)
+{
+    const VkBufferDeviceAddressInfo info = {
+        .sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = buf
+    };
+    if (!has_addresses(d))
+        return 0;
+    return d->vk.vkGetBufferDeviceAddressKHR ? d->vk.vkGetBufferDeviceAddressKHR(d->dev, &info)
+                                             : d->vk.vkGetBufferDeviceAddress(d->dev, &info);
 }
 
 void *hn__vk_mem_host(const hn__vk_mem *m)

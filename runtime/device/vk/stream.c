@@ -57,6 +57,17 @@ static double guess_ns(const hn__vk *d, const hn__cmd *c)
     return 1000 + (a > b ? a : b);
 }
 
+// The addresses of the first bindings, as the last push constants.
+static void put_addresses(const hn__cmd *c, hn__vk_item *it)
+{
+    const int n = c->kernel ? c->kernel->n_address : 0;
+    for (int i = 0; i < n; i++) {
+        const hn__bind *b = &c->bind[i];
+        const uint64_t at = ((const hn__vk_buffer *)b->buf)->address + (uint64_t)b->offset;
+        memcpy(&it->push[c->kernel->push_bytes / 4 - 2 * (uint32_t)(n - i)], &at, sizeof at);
+    }
+}
+
 static hn_status copy_commands(hn__stream *s, const hn__cmd *cmds)
 {
     for (int64_t i = 0; i < s->n; i++) {
@@ -74,6 +85,7 @@ static hn_status copy_commands(hn__stream *s, const hn__cmd *cmds)
         const hn__cmd *c = &cmds[i];
         s->item[i] = (hn__vk_item){ .kernel = c->kernel, .bind = at, .n_bind = c->n_bind };
         memcpy(s->item[i].push, c->push, sizeof c->push);
+        put_addresses(c, &s->item[i]);
         memcpy(&s->bind[at], c->bind, (size_t)c->n_bind * sizeof *c->bind);
         at += c->n_bind;
         s->cost[i] = (hn__cost){ guess_ns(s->dev, c), c->kernel ? c->n_groups : 0 };

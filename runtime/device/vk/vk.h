@@ -109,6 +109,8 @@ void hn__vk_mem_free(hn__vk *d, hn__vk_mem *m);
 // A buffer with memory bound to it. On failure the caller frees what was made of both.
 hn_status hn__vk_mem_buffer(hn__vk *d, int64_t n_bytes, hn__vk_use use, VkBuffer *out_buf,
                             hn__vk_mem *out);
+// Where kernels see it; 0 without HN_FEATURE_BDA.
+uint64_t hn__vk_mem_address(const hn__vk *d, VkBuffer buf);
 // Where the host sees it; NULL where it does not.
 void *hn__vk_mem_host(const hn__vk_mem *m);
 // True where host reads of it are cached, so that reading it directly is fast.
@@ -135,6 +137,7 @@ typedef struct hn__vk_buffer {
     hn_buffer head;
     VkBuffer buf;
     hn__vk_mem mem;
+    uint64_t address; // with HN_FEATURE_BDA
 } hn__vk_buffer;
 
 hn_status hn__vk_buffer_create(hn_device *d, int64_t n_bytes, hn_buffer **out);
@@ -174,6 +177,7 @@ struct hn__kernel {
     char name[64];
     int n_bind;
     uint32_t push_bytes, spec[HN__MAX_SPEC];
+    int n_address;
     int n_spec;
     VkPipeline pipeline;
     hn__kernel *next;
