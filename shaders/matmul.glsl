@@ -7,7 +7,11 @@
 #include "act.glsl"
 #include "push.h"
 
+#ifdef MATMUL_ADDRESSES
+layout(push_constant) uniform Push { matmul_push p; uint address[2]; }; // a's
+#else
 layout(push_constant) uniform Push { matmul_push p; };
+#endif
 #ifdef HN_WEIGHTS
 #define WEIGHTS_BINDING 1
 #include "weights.glsl"

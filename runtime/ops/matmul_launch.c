@@ -1,6 +1,7 @@
 // matmul on devices: the ways to launch a product, and which one unmeasured.
 #include "ops/matmul.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef hn__matmul_attr attr;
@@ -45,11 +46,11 @@ static int add_variant(hn__variant out[], int n, const char *kernel, uint32_t p0
 // Software devices, "matmul": rows and columns of a thread's register tile. First the largest that
 // leaves every lane of a few threads something to do. Measured on llvmpipe (Mesa 22.3, 2 threads;
 // 512 x 512 x 1536): 16 x 16 17 GFLOP/s, 16 x 8 13, 8 x 8 9, 4 x 4 4; tiles in shared memory 1 to 5.
-static int register_variants(const dims *d, hn__variant out[])
+static int register_variants(const dims *d, int n, hn__variant out[])
 {
     static const uint32_t tile[][2] = { { 16, 16 }, { 8, 8 }, { 4, 4 }, { 1, 4 } };
     enum { N = sizeof tile / sizeof *tile };
-    int best = 0, n = 0;
+    int best = 0;
 
     while (best < N - 1 && (tile[best][0] > 2 * d->m ||
                             d->batch * tiles(d->m, tile[best][0]) * tiles(d->n, tile[best][1]) < 256))
@@ -61,27 +62,82 @@ static int register_variants(const dims *d, hn__variant out[])
     return n;
 }
 
+// Lavapipe since Mesa 25 (Vulkan 1.4): what is the same for all lanes is loaded once. In older ones
+// every load is one of each lane, and "matmul_lanes" a sixth as fast as register tiles.
+static bool loads_once(const hn_device_info *info)
+{
+    return info->api_minor >= 4 && (info->features & HN_FEATURE_BDA) && info->subgroup_size >= 8;
+}
+
+// "matmul_lanes": rows of a lane, columns of tiles in a band. A step of k costs as much as 12 rows
+// before the first: rows that are done twice count as well. Measured on llvmpipe (Mesa 26.1, 2
+// threads): 42 to 76 GFLOP/s with 48 rows, 34 to 61 with 24, where "matmul" had 21 to 30.
+static int lane_variants(const dims *d, int n, hn__variant out[])
+{
+    static const uint32_t rows[] = { 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1 };
+    enum { N = sizeof rows / sizeof *rows, BAND = 8, FIRST = 12 };
+    double cost[N], least = INFINITY;
+
+    for (int i = 0; i < N; i++) {
+        cost[i] = rows[i] > d->m ? INFINITY : (double)tiles(d->m, rows[i]) * (rows[i] + FIRST);
+        least = cost[i] < least ? cost[i] : least;
+    }
+    const int first = n;
+    for (int i = 0; i < N; i++) {
+        if (cost[i] > 1.25 * least)
+            continue;
+        add_variant(out, n, "matmul_lanes", rows[i], BAND);
+        if (cost[i] == least) { // to the front
+            const hn__variant best = out[n];
+            out[n] = out[first];
+            out[first] = best;
+        }
+        n++;
+    }
+    return n;
+}
+
+static int software_variants(const hn__inst *n, const hn_device_info *info, const dims *d,
+                             hn__variant out[])
+{
+    const hn_dtype a = n->in[0].dtype, b = n->in[1].dtype;
+    const bool is_packed = !(info->features & HN_FEATURE_STORAGE_16) &&
+                           (a == HN_F16 || a == HN_BF16 || b == HN_F16 || b == HN_BF16);
+    const bool lanes = loads_once(info) && !is_packed && !hn__is_quantised(a);
+    return register_variants(d, lanes ? lane_variants(d, 0, out) : 0, out);
+}
+
 int hn__matmul_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
 {
     const dims d = hn__matmul_dims_of(n);
 
     return strcmp(info->type, "software") ? hn__matmul_gpu_variants(n, info, out)
-                                          : register_variants(&d, out);
+                                          : software_variants(n, info, &d, out);
 }
 
 void hn__matmul_launch(const hn__inst *n, hn__launch *l)
 {
+    const attr *at = n->attr;
     const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
 
-    if (strcmp(l->variant.kernel, "matmul")) {
+    if (!strcmp(l->variant.kernel, "matmul")) {
+        hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul");
+        k->spec[0] = 32;
+        k->spec[1] = p[0];
+        k->spec[2] = p[1];
+        k->n_spec = 3;
+        hn__threads(k, d.batch * tiles(d.m, p[0]) * tiles(d.n, p[1]));
+    } else if (!strcmp(l->variant.kernel, "matmul_lanes")) {
+        hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_lanes");
+        k->spec[0] = l->device->subgroup_size;
+        k->spec[1] = p[0];
+        k->spec[2] = (uint32_t)at->transpose_a;
+        k->spec[3] = p[1];
+        k->n_spec = 4;
+        hn__addresses(k, 1);
+        hn__groups(k, d.batch * tiles(d.m, p[0]) * tiles(d.n, k->spec[0]));
+    } else {
         hn__matmul_gpu_launch(n, l);
-        return;
     }
-    hn__dispatch *k = hn__matmul_dispatch(n, l, l->variant.kernel);
-    k->spec[0] = 32;
-    k->spec[1] = p[0];
-    k->spec[2] = p[1];
-    k->n_spec = 3;
-    hn__threads(k, d.batch * tiles(d.m, p[0]) * tiles(d.n, p[1]));
 }
