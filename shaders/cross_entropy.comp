@@ -7,7 +7,8 @@
 #include "push.h"
 
 layout(push_constant) uniform Push { cross_entropy_push p; };
-IN(0, x);        // [rows, cols]
+#include "rows.glsl"
+IN_ROWS(0, x)    // [rows, cols]
 INI(1, targets); // [rows]
 OUTF(2, loss);   // [rows]
 OUTF(3, lse);    // [rows]
@@ -20,8 +21,8 @@ void main()
     // In one long sum over a vocabulary the many small terms would be lost beside the large one.
     running_sum s = running_none, part = running_none;
     uint n = 0u;
-    for (uint c = gl_LocalInvocationID.x; c < p.cols; c += gl_WorkGroupSize.x) {
-        part = running_add(part, LD(x, row * p.cols + c));
+    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x) {
+        part = running_add_run(part, get_x(row, r, NOTHING));
         if (++n % 32u == 0u) {
             s = running_join(s, part);
             part = running_none;

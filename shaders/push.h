@@ -50,7 +50,7 @@ struct conv_push {
 };
 struct softmax_push { HN_PUSH_GRID uint cols, log_of; };
 struct cross_entropy_push { HN_PUSH_GRID uint cols; };
-struct cross_entropy_grad_push { HN_PUSH_GRID uint cols, has_dlse, total; };
+struct cross_entropy_grad_push { HN_PUSH_GRID uint cols, has_dlse; };
 struct layer_norm_push { HN_PUSH_GRID uint cols; float eps; };
 struct scatter_push {
     HN_PUSH_GRID

@@ -1,5 +1,6 @@
 // Reductions over a workgroup in a fixed order: every thread gets the result. Sizes that are no
-// power of two are fine. All threads must call.
+// power of two are fine. All threads must call. The last few slots are read by all threads, as the
+// barriers of more halvings would cost more.
 #ifndef HN_REDUCE_GLSL
 #define HN_REDUCE_GLSL
 
@@ -9,19 +10,24 @@ shared float reduce_slot[gl_WorkGroupSize.x];
     float name(float v)                                                                           \
     {                                                                                             \
         const uint me = gl_LocalInvocationID.x;                                                   \
+        uint n = gl_WorkGroupSize.x;                                                              \
         barrier();                                                                                \
         reduce_slot[me] = v;                                                                      \
-        for (uint n = gl_WorkGroupSize.x; n > 1u;) {                                              \
+        for (; n > 8u; n = (n + 1u) / 2u) {                                                       \
             const uint half_n = (n + 1u) / 2u;                                                    \
             barrier();                                                                            \
             if (me + half_n < n) {                                                                \
                 const float a = reduce_slot[me], b = reduce_slot[me + half_n];                    \
                 reduce_slot[me] = combine;                                                        \
             }                                                                                     \
-            n = half_n;                                                                           \
         }                                                                                         \
         barrier();                                                                                \
-        return reduce_slot[0];                                                                    \
+        float a = reduce_slot[0];                                                                 \
+        for (uint i = 1u; i < n; i++) {                                                           \
+            const float b = reduce_slot[i];                                                       \
+            a = combine;                                                                          \
+        }                                                                                         \
+        return a;                                                                                 \
     }
 
 HN_REDUCE(reduce_add, a + b)

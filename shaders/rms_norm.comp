@@ -6,22 +6,23 @@
 #include "push.h"
 
 layout(push_constant) uniform Push { rms_norm_push p; };
-IN(0, x);  // [rows, cols]
-IN(1, w);  // [cols]
-OUT(2, y); // [rows, cols]
+#include "rows.glsl"
+IN_ROWS(0, x)  // [rows, cols]
+IN_ROWS(1, w)  // [cols]
+OUT_ROWS(2, y) // [rows, cols]
 
 void main()
 {
     HN_GROUP_GUARD;
-    const uint row = group_index() * p.cols;
+    const uint row = group_index();
 
-    float sum = 0.0;
-    for (uint c = gl_LocalInvocationID.x; c < p.cols; c += gl_WorkGroupSize.x) {
-        const float v = LD(x, row + c);
+    vec4 sum = vec4(0.0);
+    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x) {
+        const vec4 v = get_x(row, r, 0.0);
         sum += v * v;
     }
-    const float s = inversesqrt(reduce_add(sum) / float(p.cols) + p.eps);
+    const float s = inversesqrt(reduce_add(run_sum(sum)) / float(p.cols) + p.eps);
 
-    for (uint c = gl_LocalInvocationID.x; c < p.cols; c += gl_WorkGroupSize.x)
-        ST(y, row + c, LD(w, c) * LD(x, row + c) * s);
+    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x)
+        put_y(row, r, get_w(0u, r, 0.0) * get_x(row, r, 0.0) * s);
 }

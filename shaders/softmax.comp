@@ -7,22 +7,25 @@
 #include "push.h"
 
 layout(push_constant) uniform Push { softmax_push p; };
-IN(0, x);  // [rows, cols]
-OUT(1, y); // [rows, cols]
+#include "rows.glsl"
+IN_ROWS(0, x)  // [rows, cols]
+OUT_ROWS(1, y) // [rows, cols]
 
 void main()
 {
     HN_GROUP_GUARD;
-    const uint row = group_index() * p.cols;
+    const uint row = group_index();
 
     running_sum s = running_none;
-    for (uint c = gl_LocalInvocationID.x; c < p.cols; c += gl_WorkGroupSize.x)
-        s = running_add(s, LD(x, row + c));
+    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x)
+        s = running_add_run(s, get_x(row, r, NOTHING));
     const float most = reduce_max(s.most), sum = reduce_add(running_to(s, most));
     const float shift = p.log_of != 0u ? log(sum) : 0.0, inverse = 1.0 / sum;
 
-    for (uint c = gl_LocalInvocationID.x; c < p.cols; c += gl_WorkGroupSize.x) {
-        const float v = LD(x, row + c) - most;
-        ST(y, row + c, p.log_of != 0u ? v - shift : exp(v) * inverse);
-    }
+    if (p.log_of != 0u)
+        for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x)
+            put_y(row, r, (get_x(row, r, 0.0) - most) - shift);
+    else
+        for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x)
+            put_y(row, r, exp(get_x(row, r, 0.0) - most) * inverse);
 }

@@ -16,6 +16,15 @@ running_sum running_add(running_sum s, float v)
     return running_sum(most, s.sum * exp(s.most - most) + exp(v - most));
 }
 
+// Four at once: one sum to rescale. An element that is not there is NOTHING.
+#define NOTHING uintBitsToFloat(0xff800000u) // minus infinity
+running_sum running_add_run(running_sum s, vec4 v)
+{
+    const float most = max(s.most, max(max(v.x, v.y), max(v.z, v.w)));
+    const vec4 e = exp(v - most);
+    return running_sum(most, s.sum * exp(s.most - most) + ((e.x + e.y) + (e.z + e.w)));
+}
+
 // The same sum relative to `most`, which is at least s.most.
 float running_to(running_sum s, float most)
 {

@@ -103,7 +103,7 @@ static void launch(const hn__inst *n, hn__launch *l)
     hn__dispatch *d = hn__add_dispatch(l, n, "cross_entropy");
 
     HN__PUSH(d, cross_entropy_push, .cols = (uint32_t)hn__cols(&n->in[0]));
-    hn__row_groups(l, d, hn__rows(&n->in[0]));
+    hn__row_groups(l, d, &n->in[0]);
 }
 
 // Targets from one before to one after the columns: some are masked.
@@ -189,8 +189,8 @@ static void grad_launch(const hn__inst *n, hn__launch *l)
     d->bind[4] = HN__IN(n->n_in > 4 ? 4 : 3); // an absent one is not read
     d->bind[5] = HN__OUT(0);
     HN__PUSH(d, cross_entropy_grad_push, .cols = (uint32_t)hn__cols(&n->in[0]),
-             .has_dlse = n->n_in > 4, .total = (uint32_t)hn__numel(&n->in[0]));
-    hn__threads(d, hn__numel(&n->in[0]));
+             .has_dlse = n->n_in > 4);
+    hn__row_groups(l, d, &n->in[0]);
 }
 
 static void grad_sample(hn_rng *rng, hn__sample *s)

@@ -176,13 +176,18 @@ void hn__threads(hn__dispatch *d, int64_t n)
     hn__groups(d, (n + d->spec[0] - 1) / d->spec[0]);
 }
 
-enum { ROW_LANES = 8 };
+enum { ROW_LANES = 8, LEAST_LANES = 32 };
 
-void hn__row_groups(const hn__launch *l, hn__dispatch *d, int64_t n)
+void hn__row_groups(const hn__launch *l, hn__dispatch *d, const hn_type *x)
 {
+    const int64_t runs = (hn__cols(x) + 3) / 4;
     if (!strcmp(l->device->type, "software"))
         d->spec[0] = ROW_LANES;
-    hn__groups(d, n);
+    while (d->spec[0] > LEAST_LANES && d->spec[0] / 2 >= runs)
+        d->spec[0] /= 2;
+    d->spec[1] = hn__cols(x) % 4 == 0;
+    d->n_spec = 2;
+    hn__groups(d, hn__rows(x));
 }
 
 int64_t hn__register_tile(const hn_device_info *device)

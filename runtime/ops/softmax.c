@@ -122,7 +122,7 @@ static void launch_rows(const hn__inst *n, hn__launch *l, uint32_t log_of)
     hn__dispatch *d = hn__add_dispatch(l, n, "softmax");
 
     HN__PUSH(d, softmax_push, .cols = (uint32_t)hn__cols(&n->in[0]), .log_of = log_of);
-    hn__row_groups(l, d, hn__rows(&n->in[0]));
+    hn__row_groups(l, d, &n->in[0]);
 }
 
 static void launch(const hn__inst *n, hn__launch *l)

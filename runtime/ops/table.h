@@ -31,9 +31,10 @@ hn_status hn__want_type(const hn_type *have, const hn_type *want, const char *wh
 // The kind and the axis of a reduction; NONE for other operators (reduce.c).
 hn__reduce hn__reduce_of(const hn__inst *n, int *axis);
 
-// n workgroups for kernels that give each row one; where barriers are dear, a workgroup is one
-// vector wide. May only follow hn__add_dispatch.
-void hn__row_groups(const hn__launch *l, hn__dispatch *d, int64_t n);
+// For kernels that take rows of x four elements at a time (shaders/rows.glsl): a workgroup a row,
+// no wider than it has runs of four; where barriers are dear, one vector wide. Specialization
+// constant 1 says that rows are whole runs. May only follow hn__add_dispatch.
+void hn__row_groups(const hn__launch *l, hn__dispatch *d, const hn_type *x);
 
 // Rows by columns of a square tile that a thread keeps in registers: 8 where a device's compiler
 // takes the unrolled code well; SwiftShader's wants minutes and 20 GB for it.
