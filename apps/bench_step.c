@@ -61,6 +61,7 @@ static hn_status make_trainer(const step_bench *b, hn_device *d, const variant *
     p.no_fuse = v->no_fuse;
     p.no_replay = v->no_replay;
     p.optimizer.recompute = v->n_again;
+    p.precision = v->precision;
     return hn_context(hn_trainer_create(d, &p, b->tokens, b->n_tokens, out), "%s", v->name);
 }
 
@@ -128,9 +129,14 @@ static hn_status check_cpu(step_bench *b)
 static hn_status check_losses(step_bench *b)
 {
     b->loss_error = 0;
-    for (int i = 1; i < b->n_variants; i++)
+    for (int i = 1; i < b->n_variants; i++) {
+        double *worst = b->v[i].precision ? &b->half_error : &b->loss_error;
         for (int k = 0; k < b->v[i].n_steps && k < b->v[0].n_steps; k++)
-            b->loss_error = fmax(b->loss_error, relative(b->v[i].loss[k], b->v[0].loss[k]));
+            *worst = fmax(*worst, relative(b->v[i].loss[k], b->v[0].loss[k]));
+    }
+    if (!(b->half_error <= 0.05))
+        return hn_fail(HN_ERR_DEVICE, "losses in 16 bits differ from f32's by %.2g",
+                       b->half_error);
     // 1e-3 is what the foundation's oracle allows; rounding in another order stays far below it.
     if (!(b->loss_error <= 1e-3))
         return hn_fail(HN_ERR_DEVICE, "the variants' losses differ by %.2g", b->loss_error);
@@ -236,6 +242,13 @@ static void choose_variants(step_bench *b)
             (variant){ .name = "not fused, not replayed", .no_fuse = true, .no_replay = true };
     if (o->n_again)
         b->v[b->n_variants++] = (variant){ .name = "recomputed", .n_again = o->n_again };
+    const hn_dtype t = o->precision_type;
+    if (t != HN_F32)
+        b->v[b->n_variants++] = (variant){ .name = hn_dtype_name(t), .precision = t };
+    if (t != HN_F32 && o->n_again)
+        b->v[b->n_variants++] = (variant){
+            .name = t == HN_F16 ? "f16, recomputed" : "bf16, recomputed", .precision = t,
+            .n_again = o->n_again };
 }
 
 static hn_status run(step_bench *b)
@@ -309,6 +322,8 @@ int app_bench_step(int argc, const char **argv)
           "leave out the step that is neither fused nor replayed", NULL },
         { "recompute", 0, POPT_ARG_STRING, &o.recompute, 0,
           "measure it with blocks computed again too: blocks (all) or how many", "N" },
+        { "precision", 0, POPT_ARG_STRING, &o.precision, 0, "measure it in f16 or bf16 too",
+          "TYPE" },
         { "small", 0, POPT_ARG_NONE, &o.small, 0, "a model of width 64 on 2 x 64 tokens", NULL },
         { "export", 0, POPT_ARG_STRING, &o.export_path, 0,
           "keep first weights, batches and losses as safetensors", "FILE" },
@@ -320,7 +335,8 @@ int app_bench_step(int argc, const char **argv)
     int rc = app_begin(argc, argv, options, &args);
     if (rc < 0)
         rc = bench_usage(&o.bench);
-    if (rc < 0 && train_blocks(o.recompute, &o.n_again))
+    if (rc < 0 && (train_blocks(o.recompute, &o.n_again) ||
+                   train_precision(o.precision, &o.precision_type)))
         rc = APP_USAGE;
     if (rc < 0)
         rc = step(&o);

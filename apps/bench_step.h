@@ -9,8 +9,9 @@
 typedef struct step_options {
     bench_options bench;
     int no_fuse, no_replay, only_first, small;
-    char *export_path, *recompute;
-    int n_again; // what recompute says
+    char *export_path, *recompute, *precision;
+    int n_again;        // what recompute says
+    hn_dtype precision_type;
 } step_options;
 
 // One way to run the same step.
@@ -18,6 +19,7 @@ typedef struct variant {
     const char *name;
     bool no_fuse, no_replay;
     int n_again; // blocks computed again
+    hn_dtype precision;
     hn_trainer *trainer;
     double seconds[BENCH_MOST_REPEATS];
     double loss[2 * BENCH_MOST_REPEATS]; // of each step from the first
@@ -37,6 +39,7 @@ typedef struct step_bench {
     variant v[MOST_VARIANTS];
     int n_variants, n_done; // repeats that all variants have
     double loss_error;      // largest relative difference of a loss between the variants
+    double half_error;      // the same of those in 16 bits, to f32
     double cpu_error;       // to the cpu device over a few steps; negative: this is the cpu
     double ref_error;       // to the reference, with the small model
     struct step_export *export; // NULL: not wanted

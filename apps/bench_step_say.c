@@ -44,6 +44,8 @@ void step_print(const step_bench *b)
     printf("\nlargest relative difference of losses\n");
     if (b->n_variants > 1)
         printf("  between the variants, %d steps       %.2g\n", b->v[0].n_steps, b->loss_error);
+    if (b->half_error > 0)
+        printf("  in 16 bits to f32                   %.2g\n", b->half_error);
     if (b->cpu_error >= 0)
         printf("  to the cpu device, %d steps           %.2g\n", CPU_STEPS, b->cpu_error);
     printf("  small model to the reference, %d steps %.2g\n", SMALL_STEPS, b->ref_error);
@@ -61,6 +63,8 @@ static json_t *variant_json(const step_bench *b, int k)
     app_json_set(o, "name", app_json_text(v->name));
     app_json_set(o, "no_fuse", json_boolean(v->no_fuse));
     app_json_set(o, "no_replay", json_boolean(v->no_replay));
+    app_json_set(o, "precision",
+                 app_json_text(hn_dtype_name(v->precision ? v->precision : HN_F32)));
     app_json_set(o, "blocks_recomputed", app_json_int(v->n_again)); // -1: all
     app_json_set(o, "wall", bench_json(&v->stats));
     app_json_set(o, "times_ms", times);
@@ -107,6 +111,7 @@ json_t *step_json(const step_bench *b)
         app_json_add(steps, s);
     }
     app_json_set(check, "between_variants", app_json_number(b->loss_error));
+    app_json_set(check, "16_bits_to_f32", app_json_number(b->half_error));
     app_json_set(check, "to_cpu", b->cpu_error < 0 ? json_null() : app_json_number(b->cpu_error));
     app_json_set(check, "small_to_reference", app_json_number(b->ref_error));
     app_json_set(o, "model", model_json(&b->params));

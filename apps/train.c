@@ -59,6 +59,7 @@ static hn_status make_params(train_run *r)
                        .clip = (float)o->clip,
                        .scale_loss = o->scale_loss,
                        .recompute = r->recompute },
+        .precision = r->precision,
         .batch = o->batch,
         .steps = o->steps,
         .lr = (float)lr,
@@ -113,10 +114,25 @@ int train_blocks(const char *word, int *out)
     return 0;
 }
 
+int train_precision(const char *word, hn_dtype *out)
+{
+    static const hn_dtype known[] = { HN_F32, HN_F16, HN_BF16 };
+
+    *out = HN_F32;
+    for (size_t i = 0; word && i < sizeof known / sizeof *known; i++)
+        if (!strcmp(word, hn_dtype_name(known[i]))) {
+            *out = known[i];
+            return 0;
+        }
+    return word ? app_usage("--precision %s: use f32, f16 or bf16", word) : 0;
+}
+
 int train_begin(train_run *r, const train_options *o)
 {
     r->o = o;
-    const int rc = train_blocks(o->recompute, &r->recompute);
+    int rc = train_blocks(o->recompute, &r->recompute);
+    if (!rc)
+        rc = train_precision(o->precision, &r->precision);
     if (rc)
         return rc;
     if (!o->out)
@@ -196,6 +212,11 @@ static hn_status steps_of_run(train_run *r)
     return st;
 }
 
+static bool scales(const train_run *r)
+{
+    return r->params.optimizer.scale_loss || r->params.precision == HN_F16;
+}
+
 // ---- what a run leaves ---------------------------------------------------------------------
 
 static hn_status remember(train_run *r, int64_t step, double loss)
@@ -268,6 +289,11 @@ static hn_status write_log(const train_run *r, const char *path)
     app_json_set(o, key, app_json_int((int64_t)r->per_step));
     snprintf(key, sizeof key, "%s_per_second", r->unit);
     app_json_set(o, key, app_json_number(r->here ? speed(r) : NAN));
+    app_json_set(o, "precision", app_json_text(hn_dtype_name(r->params.precision)));
+    if (scales(r)) {
+        app_json_set(o, "loss_scale", app_json_number(r->here ? r->scale : NAN));
+        app_json_set(o, "overflows", app_json_number(r->here ? r->overflows : NAN));
+    }
     app_json_set(o, "loss", loss);
     if (r->n_held)
         app_json_set(o, "held_out", held_json(r));
@@ -407,18 +433,23 @@ static hn_status save(train_run *r)
 static hn_status one_step(train_run *r, progress *bar, int64_t last)
 {
     hn_train_step step;
-    char note[96];
+    char note[160];
     const uint64_t start = hn__now_ns();
 
     HN_TRY(hn_trainer_step(r->trainer, &step));
     r->seconds += (double)(hn__now_ns() - start) / 1e9;
     r->here++;
-    if (!isfinite(step.loss) && !r->params.optimizer.scale_loss)
+    if (!isfinite(step.loss) && !scales(r))
         return hn_fail(HN_ERR_ARG, "the loss of step %lld is not finite; try a lower --lr than %g",
                        (long long)step.step, (double)r->params.lr);
     HN_TRY(remember(r, step.step, step.loss));
-    snprintf(note, sizeof note, "loss %.4f  lr %.2e  |g| %.2f", step.loss, step.lr,
-             step.grad_norm);
+    r->scale = step.scale;
+    r->overflows = step.overflows;
+    const int at = snprintf(note, sizeof note, "loss %.4f  lr %.2e  |g| %.2f", step.loss, step.lr,
+                            step.grad_norm);
+    if (scales(r))
+        snprintf(note + at, sizeof note - (size_t)at, "  scale %g, %g overflows", step.scale,
+                 step.overflows);
     progress_update(bar, step.step, note);
     const int every = r->o->save_every;
     return every > 0 && step.step % every == 0 && step.step < last ? save(r) : HN_OK;
@@ -483,6 +514,8 @@ static void say_end(const train_run *r)
     printf("step %lld of %lld: loss %.4f (mean of the last %lld), %.*f %s/s\n", (long long)done,
            (long long)r->params.steps, n ? sum / (double)n : NAN, (long long)n,
            speed(r) < 10 ? 2 : 0, speed(r), r->unit);
+    if (scales(r) && r->here)
+        printf("loss scale %g; %g steps left out after an overflow\n", r->scale, r->overflows);
     printf("saved in %s (report.html shows the curve)\n", r->o->out);
     if (done < r->params.steps)
         printf("to go on: the same command with --resume\n");

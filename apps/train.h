@@ -9,7 +9,7 @@
 
 typedef struct train_options {
     app_device_options dev;
-    char *out, *from, *freeze, *lora_targets, *recompute;
+    char *out, *from, *freeze, *lora_targets, *recompute, *precision;
     int batch, steps, warmup, stop_after, save_every, resume, scale_loss, lora;
     double minutes, lr, lr_end, decay, clip, dropout, beta1, beta2, lora_alpha;
     long long seed;
@@ -57,8 +57,11 @@ typedef struct train_options {
     TRAIN_REAL("beta1", (o).beta1, "of AdamW"),                                                   \
     TRAIN_REAL("beta2", (o).beta2, "of AdamW"),                                                   \
     TRAIN_WORD("recompute", (o).recompute,                                                        \
-               "blocks whose activations are computed again, not kept: none, blocks or the first N", \
+               "computed again for the gradient, not kept: none, blocks (all) or the first N",    \
                "N"),                                                                              \
+    TRAIN_WORD("precision", (o).precision,                                                        \
+               "of activations and of what products read: f32, f16 (scales the loss) or bf16",    \
+               "TYPE"),                                                                           \
     TRAIN_FLAG("scale-loss", (o).scale_loss, "dynamic loss scaling"),                             \
     { "seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &(o).seed, 0,                     \
       "of weights, data order and dropout", "N" },                                                \
@@ -73,6 +76,7 @@ typedef struct train_run {
     char *resumed;        // of a run that goes on: its newest good checkpoint
     hn_device *dev;
     int recompute;
+    hn_dtype precision;
     hn_train_params params; // the command adds what is the model's own
     // Makes a trainer of params.
     hn_status (*create)(struct train_run *r, hn_trainer **out);
@@ -94,10 +98,13 @@ typedef struct train_run {
     int64_t n_held, cap_held;
     double seconds;       // of this run's steps
     int64_t here;         // steps of this run
+    double scale, overflows; // of the loss: the newest scale, steps left out so far
 } train_run;
 
 // What --recompute says (NULL: none) as hn_optimizer_params has it; 2, said, where it says nothing.
 int train_blocks(const char *word, int *out);
+// The same of --precision (NULL: f32).
+int train_precision(const char *word, hn_dtype *out);
 // Checks what the options say together (2, said, where they do not fit), the folder of the run and
 // the model that it starts from, opens the device, and fills params with what the options say.
 // Returns an exit code to end with, or -1.

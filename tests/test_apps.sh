@@ -89,6 +89,10 @@ tune() {
     expect 0 "saved in base" lm train --device cpu --out base $small --steps 2 text
     expect 2 "--width and --from: 'base' has its own" lm train --out z --from base --width 16 text
     expect 2 "--recompute 0" lm train --out z --recompute 0 text
+    expect 2 "--precision f64" lm train --out z --precision f64 text
+    expect 0 "loss scale" lm train --device cpu --out half $small --steps 2 --precision f16 \
+        --recompute blocks text
+    expect 1 "another precision" lm train --device cpu --out half $small --resume text
     expect 2 "--freeze needs --from" lm train --out z --freeze embed text
     expect 2 "--lora-targets needs --lora" lm train --out z --from base --lora-targets q text
     expect 1 "begins with 'embde'" lm train --device cpu --out z --from base --freeze embde text
@@ -97,6 +101,8 @@ tune() {
     expect 1 "another choice of adapters" lm train --device cpu --out t --from base --lora 2 \
         --lora-targets q,v --steps 2 --resume text
     expect 0 "perplexity" lm eval --device cpu --model t text
+    expect 0 "that are frozen" lm train --device cpu --out u --from base --lora 2 --steps 2 \
+        --precision bf16 text
     expect 2 "--from MODEL is needed" speech train --out z list
     printf 'a.wav no tab\n' >list
     expect 1 "line 1: no tab" speech train --device cpu --out z --from base list

@@ -94,6 +94,7 @@ static hn_status tune(void *user)
     p.from = folders[0];
     p.tune = (hn_tune_params){ .freeze = &embed, .n_freeze = 1, .rank = 2 };
     p.optimizer.recompute = HN_RECOMPUTE_ALL;
+    p.precision = HN_F16;
     HN_TRY(hn_device_open(&(hn_device_params){ .spec = "cpu", .n_threads = 1 }, &d));
     hn_status s = hn_trainer_create(d, &p, tokens, 200, &t);
     if (s == HN_OK)

@@ -25,7 +25,7 @@ typedef struct hn_optimizer_params {
 typedef struct hn_optimizer_out {
     hn_val grad_norm; // f32 scalar, before clipping, of the unscaled gradient
     hn_val scale;     // f32 scalar: the loss scale used, 1 without scaling
-    hn_val overflows; // f32 scalar: steps left out so far
+    hn_val overflows; // f32 scalar: steps left out so far, this one included
 } hn_optimizer_out;
 
 // Adds to the graph the gradient of `loss` for all params, clipping, and one AdamW step that is
@@ -65,6 +65,10 @@ typedef struct hn_train_params {
     const char *from;
     hn_tune_params tune;
     hn_optimizer_params optimizer;
+    // HN_F16 or HN_BF16: activations, their gradients and the copies of weights that products read
+    // are held in 16 bits; weights, moments and all sums are f32 (Micikevicius et al. 2017, arXiv
+    // 1710.03740). HN_F16 scales the loss, whatever optimizer.scale_loss says. 0: HN_F32.
+    hn_dtype precision;
     int64_t batch, length;  // sequences a step and their tokens; length <= model.context
     int64_t steps;          // of the whole run, for the schedule
     float lr, lr_end;       // after warm-up, and at the end; a cosine between

@@ -60,11 +60,35 @@ static void copy_block(walk *w, int k)
     w->block = k;
 }
 
+hn_val hn__cast_again(hn_graph *g, hn_val v, uint32_t again)
+{
+    if (!v.id)
+        return v;
+    hn__node n = g->nodes[g->values[v.id].node]; // a copy: the array may move
+    if (strcmp(n.op->name, "cast") != 0)
+        return v;
+    const hn_dtype from = g->values[n.in[0]].type.dtype, to = hn__type(g, v)->dtype;
+    if (!hn__is_float(from) || !hn__is_float(to) || (!hn__is_half(from) && !hn__is_half(to)))
+        return v;
+    n.again = again;
+    return hn__emit_copy(g, &n, (const hn_val[]){ { n.in[0] } });
+}
+
+// Whether what v is cast from is there anyway when the gradient comes, in no more bytes: a weight,
+// or 16 bits of it.
+static bool is_cheap_cast(const hn_graph *g, hn_val v)
+{
+    const hn__node *n = &g->nodes[g->values[v.id].node];
+    return n->n_in == 1 && (hn__is_half(g->values[n->in[0]].type.dtype) ||
+                            g->nodes[g->values[n->in[0]].node].op->flags & HN__SOURCE);
+}
+
 // The value as the gradient of a node in block k reads it.
 static hn_val as_read(const walk *w, uint32_t value, int k)
 {
     const bool same = k >= 0 && block_of(w, w->g->values[value].node) == k;
-    return (hn_val){ same && w->copy[value] ? w->copy[value] : value };
+    const hn_val v = { same && w->copy[value] ? w->copy[value] : value };
+    return is_cheap_cast(w->g, v) ? hn__cast_again(w->g, v, HN__AGAIN_READ) : v;
 }
 
 // One node: the gradients of its outputs to those of its inputs.

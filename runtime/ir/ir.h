@@ -186,7 +186,7 @@ typedef struct hn__node {
     uint32_t out;            // id of the first output; the others follow
     void *attr;              // op->fn->attr_bytes, in the arena
     const char *name;        // of inputs, params and states; otherwise NULL
-    uint32_t again;          // the block that it computes again, from 1; 0: none
+    uint32_t again;          // not 0: computes something again, and is shared with its equals only
 } hn__node;
 
 typedef struct hn__value {
@@ -255,6 +255,16 @@ static inline const hn_type *hn__type(const hn_graph *g, hn_val v)
 {
     return &g->values[v.id].type;
 }
+
+// Beside numbers of blocks, from 1, what `again` says: the casts that a gradient reads, and those of
+// gradients for their norm and for the optimiser.
+enum { HN__AGAIN_READ = 1 << 24, HN__AGAIN_NORM, HN__AGAIN_STEP };
+static inline bool hn__is_half(hn_dtype t)
+{
+    return t == HN_F16 || t == HN_BF16;
+}
+// Where v is a cast from or to 16 bits, the same cast anew; otherwise v.
+hn_val hn__cast_again(hn_graph *g, hn_val v, uint32_t again);
 
 // hn_graph_grad, reading values of the first n_again blocks (all: HN_RECOMPUTE_ALL) from copies of
 // their nodes, which stand where the gradient comes to the block.

@@ -27,6 +27,13 @@ static bool converts(const call *c, int i)
                               : t == HN_F16 || t == HN_BF16;
 }
 
+// Whether output k may be computed over the converted operand k.
+static bool shares(const call *c, int k)
+{
+    return c->inst.op->flags & HN__INPLACE && k < c->inst.n_in && c->at[k] >= 0 &&
+           hn__type_equal(&c->inst.in[k], &c->inst.out[k]);
+}
+
 static call describe(const hn_plan *p, const hn__step *s)
 {
     call c = { .inst = s->inst, .ref = hn__is_ref(p) || !s->inst.op->fn->host };
@@ -37,6 +44,10 @@ static call describe(const hn_plan *p, const hn__step *s)
         c.at[i] = -1;
         if (!converts(&c, i))
             continue;
+        if (i >= s->n_in && shares(&c, i - s->n_in)) {
+            c.at[i] = c.at[i - s->n_in];
+            continue;
+        }
         c.at[i] = c.bytes;
         c.bytes += hn__align(hn__numel(operand(&c.inst, i)) * (c.ref ? 8 : 4));
     }

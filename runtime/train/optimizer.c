@@ -9,12 +9,13 @@ static hn_val counter(hn_graph *g, const char *name, float first)
     return hn_state(g, name, (hn_type){ HN_F32, 1, { 1 } }, (hn_init){ HN_INIT_CONST, first });
 }
 
-// sqrt(sum of all squares), f32 [1].
+// sqrt(sum of all squares), f32 [1]. Gradients that came in 16 bits are held so until they are read.
 static hn_val global_norm(hn_graph *g, const hn_val grads[], int n)
 {
     hn_val sum = { 0 };
     for (int i = 0; i < n; i++) {
-        const hn_val sq = hn_sum_all(g, hn_mul(g, grads[i], grads[i]));
+        const hn_val x = hn__cast_again(g, grads[i], HN__AGAIN_NORM);
+        const hn_val sq = hn_sum_all(g, hn_mul(g, x, x));
         sum = i ? hn_add(g, sum, sq) : sq;
     }
     return hn_reshape(g, hn_sqrt(g, sum), 1, (int64_t[]){ 1 });
@@ -34,8 +35,9 @@ typedef struct scaling {
     hn_val scale, good, overflows; // states, f32 [1]
 } scaling;
 
-// After `interval` steps without overflow the scale doubles; an overflow halves it.
-static void update_scale(hn_graph *g, const scaling *s, hn_val finite, int interval)
+// After `interval` steps without overflow the scale doubles; an overflow halves it and is counted:
+// returns the new count.
+static hn_val update_scale(hn_graph *g, const scaling *s, hn_val finite, int interval)
 {
     const hn_type one = { HN_F32, 1, { 1 } };
     const hn_val zero = hn_fill(g, one, 0), good = hn_add_scalar(g, s->good, 1);
@@ -45,8 +47,9 @@ static void update_scale(hn_graph *g, const scaling *s, hn_val finite, int inter
 
     hn_assign(g, s->scale, hn_select(g, finite, hn_select(g, due, up, s->scale), down));
     hn_assign(g, s->good, hn_select(g, finite, hn_select(g, due, zero, good), zero));
-    hn_assign(g, s->overflows,
-              hn_select(g, finite, s->overflows, hn_add_scalar(g, s->overflows, 1)));
+    const hn_val count = hn_select(g, finite, s->overflows, hn_add_scalar(g, s->overflows, 1));
+    hn_assign(g, s->overflows, count);
+    return count;
 }
 
 static hn_val moment(hn_graph *g, const char *prefix, const char *name, hn_type t)
@@ -90,12 +93,13 @@ static void add_steps(hn_graph *g, const hn_named_val params[], const hn_val gra
     const hn_val t = hn_max(g, step, hn_fill(g, one, 1)); // an overflow at the very first step
     const hn_val hyper = hn_concat(g, hn_concat(g, lr, t, 0), factor, 0);
     for (int i = 0; i < n; i++)
-        adamw_one(g, &params[i], grads[i], hyper, &p->adamw);
+        adamw_one(g, &params[i], hn__cast_again(g, grads[i], HN__AGAIN_STEP), hyper, &p->adamw);
     hn_assign(g, before, step);
-    if (p->scale_loss)
-        update_scale(g, s, finite, p->scale_interval ? p->scale_interval : 2000);
-    *out = (hn_optimizer_out){ norm, p->scale_loss ? s->scale : hn_fill(g, one, 1),
-                               p->scale_loss ? s->overflows : zero };
+    *out = (hn_optimizer_out){ norm, hn_fill(g, one, 1), zero };
+    if (!p->scale_loss)
+        return;
+    out->scale = s->scale;
+    out->overflows = update_scale(g, s, finite, p->scale_interval ? p->scale_interval : 2000);
 }
 
 hn_status hn_optimize(hn_graph *g, hn_val loss, hn_val lr, const hn_optimizer_params *p,

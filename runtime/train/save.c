@@ -40,7 +40,7 @@ static int list_settings(const hn_trainer *t, hn__setting s[HN__MAX_SETTINGS])
 }
 
 // Those that are text; hashes as their digits.
-enum { N_TEXTS = 5 };
+enum { N_TEXTS = 6 };
 
 typedef struct text_setting {
     const char *key, *what;
@@ -64,6 +64,9 @@ static void list_texts(const hn_trainer *t, text_setting s[N_TEXTS])
         (text_setting){ .key = "freeze", .what = "choice of frozen weights", .text = t->freeze };
     s[4] =
         (text_setting){ .key = "lora_targets", .what = "choice of adapters", .text = t->targets };
+    s[5] = (text_setting){ .key = "precision",
+                           .what = "precision",
+                           .text = hn_dtype_name(t->params.precision) };
 }
 
 static hn_status write_settings(const hn_trainer *t, const char *path)

@@ -1,4 +1,5 @@
 // The trainer of any task: one plan for the whole step, and the schedule of the learning rate.
+#include "train/precision.h"
 #include "train/trainer.h"
 #include "train/tune.h"
 
@@ -12,6 +13,9 @@ static hn_status check(const hn_train_params *p)
     if (p->steps < 1 || p->warmup < 0 || !(p->lr > 0) || !(p->lr_end >= 0))
         return hn_fail(HN_ERR_ARG, "steps %" PRId64 ", warm-up %" PRId64 ", rates %g to %g",
                        p->steps, p->warmup, p->lr, p->lr_end);
+    if (p->precision && p->precision != HN_F32 && !hn__is_half(p->precision))
+        return hn_fail(HN_ERR_ARG, "precision %s: must be f32, f16 or bf16",
+                       hn_dtype_name(p->precision));
     return HN_OK;
 }
 
@@ -24,7 +28,7 @@ static hn_dtype stored(void *user, const char *name)
     return t && t->dtype && !t->transposed ? t->dtype : HN_F32;
 }
 
-// The task's loss as the graph's output "loss", tuned.
+// The task's loss as the graph's output "loss", tuned, in the run's precision.
 static hn_status build_loss(hn_trainer *t, hn_graph **out)
 {
     hn_graph *g;
@@ -38,6 +42,11 @@ static hn_status build_loss(hn_trainer *t, hn_graph **out)
         hn_output(g, "loss", loss);
         s = hn__tune(g, &t->params.tune, stored, t->base, out);
     }
+    hn_graph_destroy(&g);
+    if (s || !hn__is_half(t->params.precision))
+        return s;
+    g = *out;
+    s = hn__set_precision(g, t->params.precision, out);
     hn_graph_destroy(&g);
     return s;
 }
@@ -76,8 +85,8 @@ static hn_status check_memory(const hn_graph *g, const hn_graph *loss, hn_device
     return hn_fail(HN_ERR_NOMEM,
                    "a step takes %" PRId64 " MiB (%" PRId64 " of weights and moments, %" PRId64
                    " of activations and gradients), the device has %" PRId64
-                   ": compute blocks again, freeze weights, train low-rank adapters, or make the "
-                   "batch smaller",
+                   ": compute blocks again, hold activations in 16 bits, freeze weights, train "
+                   "low-rank adapters, or make the batch smaller",
                    (all + mib - 1) / mib, i.weight_bytes / mib, plans / mib, heap / mib);
 }
 
@@ -150,6 +159,8 @@ hn_status hn__trainer_create(hn_device *d, const hn_train_params *p, hn__task *t
         return hn__nomem(sizeof *t);
     }
     *t = (hn_trainer){ .params = *p, .task = task, .base = base };
+    t->params.precision = p->precision ? p->precision : HN_F32;
+    t->params.optimizer.scale_loss |= p->precision == HN_F16;
     const hn_status s = make(t, d);
     if (s)
         hn_trainer_destroy(&t);
