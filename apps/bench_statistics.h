@@ -13,9 +13,9 @@ typedef struct bench_stats {
 // Of n seconds, n in [1, BENCH_MOST_REPEATS].
 bench_stats bench_summary(const double seconds[], int n);
 
-// median(b) / median(a) and the 95 % interval of it: both are drawn anew from their own values 2000
-// times, and the ratios between the 2.5th and the 97.5th percentile are kept (Efron and
-// Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). The draws are the same each time.
+// median(b) / median(a) and the 95 % interval of it: both are drawn anew from their own values
+// 2000 times, and the ratios between the 2.5th and the 97.5th percentile are kept (Efron and
+// Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). The same each time.
 typedef struct bench_ratio {
     double ratio, low, high;
 } bench_ratio;

@@ -113,6 +113,28 @@ static hn_status check_small(step_bench *b)
     return hn_context(s, "check against the reference");
 }
 
+hn_status bench_step_error(hn_device *d, double *error)
+{
+    step_bench b = { .dev = d };
+    const hn_status s = check_small(&b);
+    *error = b.ref_error;
+    return s;
+}
+
+hn_status bench_step_trainer(hn_device *d, int64_t steps, hn_trainer **out, int32_t **out_text,
+                             int64_t *out_tokens)
+{
+    const variant plain = { .name = "training step" };
+    step_bench b = { .params = step_params(false, steps), .n_tokens = 1 << 16 };
+
+    *out = NULL;
+    *out_tokens = b.params.batch * b.params.length;
+    *out_text = b.tokens = make_tokens(b.n_tokens, b.params.model.vocab);
+    if (!b.tokens)
+        return hn__nomem((size_t)b.n_tokens * sizeof *b.tokens);
+    return make_trainer(&b, d, &plain, out);
+}
+
 static hn_status check_cpu(step_bench *b)
 {
     hn_device *cpu = NULL;

@@ -52,6 +52,16 @@ double step_device_seconds(const step_bench *b);
 // The median of variant k by that of the first.
 double step_ratio(const step_bench *b, int k);
 
+// ---- for other benches (bench_step.c) ---------------------------------------------------------
+
+// A trainer of the model, the text that it borrows (freed by hn__free after the trainer, in any
+// case), and how many tokens a step takes.
+hn_status bench_step_trainer(hn_device *d, int64_t steps, hn_trainer **out, int32_t **out_text,
+                             int64_t *out_tokens);
+// The largest relative difference of a loss from the reference's, over a few steps of the small
+// model.
+hn_status bench_step_error(hn_device *d, double *error);
+
 // ---- saying (bench_step_say.c) ---------------------------------------------------------------
 
 void step_print(const step_bench *b);

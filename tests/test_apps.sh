@@ -159,6 +159,12 @@ json.dump(d, open("other.json", "w"))'
     expect 1 "give files of one command" bench compare peaks.json other.json
     expect 1 "no JSON" bench compare peaks.json compare.html
     expect 2 "give 2 to" bench compare peaks.json
+    expect 2 "there are 'training step'" bench models --only nothing
+    expect 0 "not here: tools/get-models" bench models --only whisper --device cpu --json models.json
+    python3 -c 'import json
+m = json.load(open("models.json"))["models"]
+assert len(m) == 2 and all("wall" not in r and r["not_here"] for r in m)' || failed "bench models --json"
+    expect 0 "losses of the small model" bench models --only training --device cpu
     expect 0 "unsupported: the reference" bench peaks --device ref
     expect 0 '"gb_per_s"' bench ops --op layer_norm --device cpu --json - --html ops.html
     grep -q '"roof_share": *[0-9]' out || failed "bench ops: no share of the roof"

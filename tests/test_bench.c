@@ -36,8 +36,8 @@ static void check_constant_ratio(void **state)
     check_near(r.high, 1.5);
 }
 
-// Three values: a drawn median is the first, second or third with chances 7, 13 and 7 of 27, so the
-// 2.5th percentile of it over one is the first and the 97.5th the third.
+// Three values: a drawn median is the first, second or third with chances 7, 13 and 7 of 27, so
+// the 2.5th percentile of it over one is the first and the 97.5th the third.
 static void check_three(void **state)
 {
     (void)state;
