@@ -16,14 +16,14 @@ typedef struct made {
 typedef struct pass {
     const hn_graph *from;
     hn_graph *to;
-    uint32_t *map;   // value of from -> value of to; 0: not made yet
+    hn_val *map;     // value of from -> value of to; 0: not made yet
     int32_t *uses;   // of a value; outputs and assignments count as many
     int64_t *reader; // the last node that reads it
     bool again;      // parts of the graph are computed again
 } pass;
 
 enum { MANY = 2 };
-#define TAKEN UINT32_MAX // in map: part of another node, and read by nothing else
+static const hn_val TAKEN = { UINT32_MAX }; // in map: part of another node, and read by nothing else
 
 static hn__inst inst_of(const hn_graph *g, made *m)
 {
@@ -60,9 +60,9 @@ static bool is_there(pass *p, const made *m)
 {
     for (int k = 0; k < m->n_in; k++) {
         const hn__node *n = &p->from->nodes[p->from->values[m->in[k]].node];
-        if (!p->map[m->in[k]] && n->op->flags & HN__SOURCE)
-            p->map[m->in[k]] = hn__emit_copy(p->to, n, NULL).id;
-        if (!p->map[m->in[k]])
+        if (!p->map[m->in[k]].id && n->op->flags & HN__SOURCE)
+            p->map[m->in[k]] = hn__emit_copy(p->to, n, NULL);
+        if (!p->map[m->in[k]].id)
             return false;
     }
     return true;
@@ -88,7 +88,7 @@ static hn_status pass_node(pass *p, const hn__node *n)
     hn_val in[HN__MAX_IN];
     uint32_t last = n->out;
 
-    if (p->map[n->out]) // taken in, or a source that was made early
+    if (p->map[n->out].id) // taken in, or a source that was made early
         return HN_OK;
     memcpy(m.in, n->in, sizeof n->in);
     if (n->op->fn->attr_bytes && !(n->op->flags & HN__SOURCE))
@@ -99,15 +99,15 @@ static hn_status pass_node(pass *p, const hn__node *n)
         last = next->out;
     }
     for (int k = 0; k < m.n_in; k++)
-        in[k].id = p->map[m.in[k]];
+        in[k] = p->map[m.in[k]];
     if (last == n->out) {
         const hn_val y = hn__emit_copy(p->to, n, in);
         for (int k = 0; k < n->n_out; k++)
-            p->map[n->out + (uint32_t)k] = hn__out(y, k).id;
+            p->map[n->out + (uint32_t)k] = hn__out(y, k);
         return hn_graph_status(p->to);
     }
-    p->map[last] = hn__emit(p->to, m.op, m.attr, in, m.n_in).id;
-    if (p->map[last])
+    p->map[last] = hn__emit(p->to, m.op, m.attr, in, m.n_in);
+    if (p->map[last].id)
         p->to->nodes[p->to->n_nodes - 1].again = n->again;
     return hn_graph_status(p->to);
 }
@@ -136,12 +136,7 @@ static hn_status pass_all(pass *p)
     count(p);
     for (int64_t i = 0; i < g->n_nodes; i++)
         HN_TRY(pass_node(p, &g->nodes[i]));
-    for (int64_t i = 0; i < g->n_outputs; i++)
-        hn_output(p->to, g->outputs[i].name, (hn_val){ p->map[g->outputs[i].val] });
-    for (int64_t i = 0; i < g->n_assigns; i++)
-        hn_assign(p->to, (hn_val){ p->map[g->assigns[i].dst] },
-                  (hn_val){ p->map[g->assigns[i].src] });
-    return hn_graph_status(p->to);
+    return hn__copy_ends(g, p->map, p->to);
 }
 
 hn_status hn__absorb(const hn_graph *g, hn_graph **out)

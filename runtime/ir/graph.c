@@ -173,6 +173,15 @@ void hn_output(hn_graph *g, const char *name, hn_val v)
         hn__graph_fail(g, s);
 }
 
+hn_status hn__copy_ends(const hn_graph *from, const hn_val map[], hn_graph *to)
+{
+    for (int64_t i = 0; i < from->n_outputs; i++)
+        hn_output(to, from->outputs[i].name, map[from->outputs[i].val]);
+    for (int64_t i = 0; i < from->n_assigns; i++)
+        hn_assign(to, map[from->assigns[i].dst], map[from->assigns[i].src]);
+    return hn_graph_status(to);
+}
+
 static hn_status check_assign(const hn_graph *g, hn_val dst, hn_val src)
 {
     if (!dst.id || !src.id || dst.id >= g->n_values || src.id >= g->n_values)

@@ -243,6 +243,9 @@ hn_val hn__graph_fail(hn_graph *g, hn_status s);
 // Adds a copy of node n, which may be another graph's, over other operands: the same operator,
 // attributes, name and data. Returns its first output.
 hn_val hn__emit_copy(hn_graph *g, const hn__node *n, const hn_val in[]);
+// Gives a copy of a graph, of which map[v] is value v of `from`, the same outputs and assignments.
+// Returns to's status.
+hn_status hn__copy_ends(const hn_graph *from, const hn_val map[], hn_graph *to);
 // The instance of node i: types of inputs and outputs copied out.
 hn__inst hn__graph_inst(const hn_graph *g, int64_t node);
 // Whether the host kernel gets input i converted to f32.

@@ -11,7 +11,7 @@ typedef struct copy {
     const hn_graph *from;
     hn_graph *to;
     bool *live;      // nodes
-    uint32_t *map;   // value of from -> value of to
+    hn_val *map;     // value of from -> value of to
     int64_t *bucket; // hash -> node of to + 1
     int64_t n_buckets;
 } copy;
@@ -175,7 +175,7 @@ static hn_status copy_node(copy *c, int64_t i)
     hn_val in[HN__MAX_IN];
 
     for (int k = 0; k < n->n_in; k++)
-        in[k].id = c->map[n->in[k]];
+        in[k] = c->map[n->in[k]];
     unstretch(c, n, in);
     if (!hn__emit_copy(to, n, in).id)
         return hn_graph_status(to);
@@ -194,7 +194,7 @@ static hn_status copy_node(copy *c, int64_t i)
         insert(c, to->n_nodes - 1);
     }
     for (int k = 0; k < n->n_out; k++)
-        c->map[n->out + (uint32_t)k] = first + (uint32_t)k;
+        c->map[n->out + (uint32_t)k].id = first + (uint32_t)k;
     return HN_OK;
 }
 
@@ -206,12 +206,7 @@ static hn_status copy_all(copy *c)
     for (int64_t i = 0; i < g->n_nodes; i++)
         if (c->live[i])
             HN_TRY(copy_node(c, i));
-    for (int64_t i = 0; i < g->n_outputs; i++)
-        hn_output(c->to, g->outputs[i].name, (hn_val){ c->map[g->outputs[i].val] });
-    for (int64_t i = 0; i < g->n_assigns; i++)
-        hn_assign(c->to, (hn_val){ c->map[g->assigns[i].dst] },
-                  (hn_val){ c->map[g->assigns[i].src] });
-    return hn_graph_status(c->to);
+    return hn__copy_ends(g, c->map, c->to);
 }
 
 static hn_status once(const hn_graph *g, hn_graph **out)

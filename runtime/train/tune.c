@@ -288,13 +288,9 @@ static hn_status copy_all(const tuning *t)
         for (int k = 0; k < n->n_out; k++)
             t->map[n->out + (uint32_t)k] = hn__out(v, k);
     }
-    for (int64_t i = 0; i < g->n_outputs; i++)
-        hn_output(t->to, g->outputs[i].name, t->map[g->outputs[i].val]);
-    for (int64_t i = 0; i < g->n_assigns; i++)
-        hn_assign(t->to, t->map[g->assigns[i].dst], t->map[g->assigns[i].src]);
     for (int64_t i = 0; i < g->n_marks; i++)
         hn_mark_block(t->to, t->map[g->marks[i]]);
-    return hn_graph_status(t->to);
+    return hn__copy_ends(g, t->map, t->to);
 }
 
 static hn_status something_left(const hn_graph *g)
