@@ -123,7 +123,7 @@ static hn_status bench_whisper(models *m, const char *path, model_row *r)
     hn_whisper *w = NULL;
     hn_status s = bench_clip_open(m->data, &clip);
     if (s == HN_OK)
-        s = hn_whisper_open(m->dev, path, &w);
+        s = hn_whisper_open(m->dev, path, NULL, &w);
     if (s == HN_OK)
         s = measure_whisper(m, w, &clip, r);
     hn_whisper_close(&w);
