@@ -133,8 +133,8 @@ static hn_status bench_whisper(models *m, const char *path, model_row *r)
 
 // ---- SmolLM2 -------------------------------------------------------------------------------
 
-// One run: `put` tokens in, then `made` by the likeliest. Tokens differ from run to run, so that no
-// caches serve again.
+// One run: `put` tokens in, then `made` by the likeliest. Tokens differ from run to run, so that
+// no caches serve again.
 static hn_status talk(hn_lm *lm, int64_t put, int64_t made, int run, hn_generated *out)
 {
     const hn_sample_params p = { .n_tokens = made, .ignore_end = true };
@@ -220,9 +220,14 @@ typedef struct model_group {
 
 static const model_group groups[] = {
     { "training step", false, bench_train, { { "training step", "tokens" } } },
-    { "whisper-base", true, bench_whisper,
-      { { "whisper-base encode", "windows" }, { "whisper-base encode and 27 tokens", "tokens" } } },
-    { "smollm2-135m", true, bench_lm,
+    { "whisper-base",
+      true,
+      bench_whisper,
+      { { "whisper-base encode", "windows" },
+        { "whisper-base encode and 27 tokens", "tokens" } } },
+    { "smollm2-135m",
+      true,
+      bench_lm,
       { { "smollm2-135m prompt of 512", "tokens" },
         { "smollm2-135m decode", "tokens" },
         { "smollm2-135m tokenise", "MB" } } },

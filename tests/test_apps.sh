@@ -164,6 +164,12 @@ json.dump(d, open("other.json", "w"))'
     python3 -c 'import json
 m = json.load(open("models.json"))["models"]
 assert len(m) == 2 and all("wall" not in r and r["not_here"] for r in m)' || failed "bench models --json"
+    expect 2 "give 3 to" bench start -n 2
+    expect 2 "there are 'whisper-base encode'" bench start --once all
+    expect 0 "not here: tools/get-models" bench start --device cpu --json start.json
+    python3 -c 'import json
+s = json.load(open("start.json"))["starts"]
+assert s[0]["not_here"] and s[2]["wall"]["n"] == 3 and s[3]["name"] == "training step, warm"' || failed "bench start --json"
     expect 0 "losses of the small model" bench models --only training --device cpu
     expect 0 "unsupported: the reference" bench peaks --device ref
     expect 0 '"gb_per_s"' bench ops --op layer_norm --device cpu --json - --html ops.html
