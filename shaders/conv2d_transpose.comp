@@ -1,5 +1,5 @@
-// conv2d_transpose: a thread gathers, for one place of x and a tile of its channels, the places of
-// y whose windows cover it.
+// conv2d_transpose: a thread gathers, for PLACES places of x a workgroup's width apart and TILE of
+// its channels, the places of y whose windows cover them.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -13,32 +13,46 @@ OUT(2, x); // [n, groups * cg, h, w]
 void main()
 {
     HN_GROUP_GUARD;
-    const uint places = p.h * p.w, tiles = (p.cg + TILE - 1u) / TILE;
-    const uint i = thread_index(), at = i % (p.n * places), channels = i / (p.n * places);
-    const uint g = channels / tiles, k = channels % tiles * TILE, taps = p.kh * p.kw;
-
-    if (g >= p.groups)
-        return;
-    const uint image = at / places, place = at % places;
+    const uint places = p.h * p.w, all = p.n * places, tiles = (p.cg + TILE - 1u) / TILE;
+    const uint width = gl_WorkGroupSize.x * PLACES, blocks = (all + width - 1u) / width;
+    const uint g = group_index() / blocks / tiles, k = group_index() / blocks % tiles * TILE;
+    const uint first = group_index() % blocks * width + gl_LocalInvocationID.x;
+    const uint taps = p.kh * p.kw, image_step = p.oh * p.ow, last = min(TILE, p.cg - k) - 1u;
 
     clear_tile();
-    for (uint kh = 0u; kh < p.kh; kh++) {
-        const int th = int(place / p.w) + p.pad_h - int(kh) * p.dilation_h;
-        if (th < 0 || th % p.stride_h != 0 || th / p.stride_h >= int(p.oh))
-            continue;
-        for (uint kw = 0u; kw < p.kw; kw++) {
-            const int tw = int(place % p.w) + p.pad_w - int(kw) * p.dilation_w;
-            if (tw < 0 || tw % p.stride_w != 0 || tw / p.stride_w >= int(p.ow))
-                continue;
-            const uint from = uint(th / p.stride_h) * p.ow + uint(tw / p.stride_w);
-            for (uint o = g * p.og; o < (g + 1u) * p.og; o++) {
-                const float v = LD(y, (image * p.groups * p.og + o) * p.oh * p.ow + from);
-                for (uint r = 0u; r < TILE; r++)
-                    acc[r] += v * LD(w, (o * p.cg + min(k + r, p.cg - 1u)) * taps + kh * p.kw + kw);
+    for (uint tap = 0u; tap < taps; tap++) {
+        const int dh = p.pad_h - int(tap / p.kw) * p.dilation_h;
+        const int dw = p.pad_w - int(tap % p.kw) * p.dilation_w;
+        uint from[8];
+        bool covers[8];
+        for (uint j = 0u; j < PLACES; j++) {
+            const uint at = min(first + j * gl_WorkGroupSize.x, all - 1u), place = at % places;
+            const int th = int(place / p.w) + dh, tw = int(place % p.w) + dw;
+            const int ih = th / p.stride_h, iw = tw / p.stride_w;
+            covers[j] = th >= 0 && tw >= 0 && ih * p.stride_h == th && iw * p.stride_w == tw
+                        && ih < int(p.oh) && iw < int(p.ow);
+            from[j] = (at / places * p.groups + g) * p.og * image_step
+                      + (covers[j] ? uint(ih) * p.ow + uint(iw) : 0u);
+        }
+        for (uint o = 0u; o < p.og; o++) {
+            float v[8];
+            for (uint j = 0u; j < PLACES; j++) {
+                const float there = LD(y, from[j] + o * image_step);
+                v[j] = covers[j] ? there : 0.0;
+            }
+            for (uint r = 0u; r < TILE; r++) {
+                const float weight =
+                    LD(w, ((g * p.og + o) * p.cg + k + min(r, last)) * taps + tap);
+                for (uint j = 0u; j < PLACES; j++)
+                    acc[r * PLACES + j] = fma(v[j], weight, acc[r * PLACES + j]);
             }
         }
     }
-    for (uint r = 0u; r < TILE; r++)
-        if (k + r < p.cg)
-            ST(x, ((image * p.groups + g) * p.cg + k + r) * places + place, acc[r]);
+    for (uint j = 0u; j < PLACES; j++) {
+        const uint at = first + j * gl_WorkGroupSize.x;
+        const uint to = (at / places * p.groups + g) * p.cg + k;
+        for (uint r = 0u; r < TILE; r++)
+            if (at < all && r <= last)
+                ST(x, (to + r) * places + at % places, acc[r * PLACES + j]);
+    }
 }

@@ -33,10 +33,15 @@ void hn__conv_ref(const hn__conv *c, hn__conv_side side, double *x, double *w, d
 void hn__conv_host(const hn__conv *c, hn__conv_side side, float *x, float *w, float *y,
                    void *scratch, hn__pool *pool);
 int64_t hn__conv_scratch(const hn__conv *c, int n_threads);
-// Adds the dispatch of `stem`, whose threads hold a tile of `channels` in registers; *out_tile is
-// its size. Grid and bindings are left to the caller.
-hn__dispatch *hn__conv_dispatch(const hn__inst *n, hn__launch *l, const char *stem,
-                                const hn__conv *c, int64_t channels, int64_t *out_tile);
+// The tiles of sums that a thread can hold, as { channels, places or input channels }: `channels`
+// and `across` are how many there are to share out (`across` in widths of a workgroup where they
+// are places), `times` how often.
+int hn__conv_variants(const char *stem, const hn_device_info *d, int64_t channels, int64_t across,
+                      int64_t times, hn__variant out[]);
+uint32_t hn__conv_width(const hn_device_info *d);  // threads of a workgroup
+int64_t hn__conv_tiles(int64_t n, int64_t tile);   // n in tiles, the last perhaps not full
+// Adds the dispatch of the variant. Its grid is left to the caller.
+hn__dispatch *hn__conv_dispatch(const hn__inst *n, hn__launch *l, const hn__conv *c);
 // Random sizes and parameters, and the types of x, w and y that go with them.
 hn__conv hn__conv_sample(hn_rng *rng, hn_conv_params *p);
 

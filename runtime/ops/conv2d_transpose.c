@@ -74,13 +74,20 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
                       (&(hn__conv_attr){ a->p, { w->dim[2], w->dim[3] } }), dy[0], in[0]);
 }
 
+static int variants(const hn__inst *n, const hn_device_info *d, hn__variant out[])
+{
+    const hn__conv c = sizes(n);
+    return hn__conv_variants("conv2d_transpose", d, c.cg,
+                             hn__conv_tiles(c.n * c.h * c.w, hn__conv_width(d)), c.groups, out);
+}
+
 static void launch(const hn__inst *n, hn__launch *l)
 {
     const hn__conv c = sizes(n);
-    int64_t tile;
-    hn__dispatch *d = hn__conv_dispatch(n, l, "conv2d_transpose", &c, c.cg, &tile);
+    hn__dispatch *d = hn__conv_dispatch(n, l, &c);
 
-    hn__threads(d, c.n * c.h * c.w * c.groups * ((c.cg + tile - 1) / tile));
+    hn__groups(d, c.groups * hn__conv_tiles(c.cg, d->spec[1]) *
+                      hn__conv_tiles(c.n * c.h * c.w, (int64_t)d->spec[0] * d->spec[2]));
 }
 
 static void sample(hn_rng *rng, hn__sample *s)
@@ -97,5 +104,5 @@ static void sample(hn_rng *rng, hn__sample *s)
 
 const hn__op_fns hn__fns_conv2d_transpose = {
     .attr_bytes = sizeof(hn__conv_attr), .infer = infer, .ref = ref, .host = host,
-    .scratch = scratch, .grad = grad, .launch = launch, .sample = sample
+    .scratch = scratch, .grad = grad, .variants = variants, .launch = launch, .sample = sample
 };

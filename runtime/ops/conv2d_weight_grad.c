@@ -64,13 +64,19 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
     din[1] = hn_conv2d(g, in[0], dy[0], &a->p);
 }
 
+static int variants(const hn__inst *n, const hn_device_info *d, hn__variant out[])
+{
+    const hn__conv c = sizes(n);
+    return hn__conv_variants("conv2d_weight_grad", d, c.og, c.cg, c.groups * c.kh * c.kw, out);
+}
+
 static void launch(const hn__inst *n, hn__launch *l)
 {
     const hn__conv c = sizes(n);
-    int64_t tile;
-    hn__dispatch *d = hn__conv_dispatch(n, l, "conv2d_weight_grad", &c, c.og, &tile);
+    hn__dispatch *d = hn__conv_dispatch(n, l, &c);
 
-    hn__groups(d, c.groups * ((c.og + tile - 1) / tile) * c.cg * c.kh * c.kw);
+    hn__groups(d, c.groups * hn__conv_tiles(c.og, d->spec[1]) * hn__conv_tiles(c.cg, d->spec[2]) *
+                      c.kh * c.kw);
 }
 
 static void sample(hn_rng *rng, hn__sample *s)
@@ -87,5 +93,5 @@ static void sample(hn_rng *rng, hn__sample *s)
 
 const hn__op_fns hn__fns_conv2d_weight_grad = {
     .attr_bytes = sizeof(hn__conv_attr), .infer = infer, .ref = ref, .host = host,
-    .scratch = scratch, .grad = grad, .launch = launch, .sample = sample
+    .scratch = scratch, .grad = grad, .variants = variants, .launch = launch, .sample = sample
 };
