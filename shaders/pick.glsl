@@ -30,15 +30,17 @@ pick pick_better(pick a, pick b)
     return a;
 }
 
-// The best of a workgroup, for every thread. All threads must call.
+// The best of a workgroup, for every thread. All threads must call. The last few are read by all,
+// as the barriers of more halvings would cost more.
 pick pick_reduce(pick v)
 {
     const uint me = gl_LocalInvocationID.x;
+    uint n = gl_WorkGroupSize.x;
 
     barrier();
     pick_key[me] = v.key;
     pick_at[me] = v.at;
-    for (uint n = gl_WorkGroupSize.x; n > 1u;) {
+    for (; n > 8u; n = (n + 1u) / 2u) {
         const uint half_n = (n + 1u) / 2u;
         barrier();
         if (me + half_n < n) {
@@ -47,10 +49,12 @@ pick pick_reduce(pick v)
             pick_key[me] = best.key;
             pick_at[me] = best.at;
         }
-        n = half_n;
     }
     barrier();
-    return pick(pick_key[0], pick_at[0]);
+    pick best = pick(pick_key[0], pick_at[0]);
+    for (uint i = 1u; i < n; i++)
+        best = pick_better(best, pick(pick_key[i], pick_at[i]));
+    return best;
 }
 
 #endif

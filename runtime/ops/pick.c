@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <string.h>
 
 // ---- argmax, argmin ------------------------------------------------------------------------
 
@@ -97,6 +98,14 @@ static void host_arg(const hn__inst *n, const hn__host *h)
 
 // Along the last dimension a workgroup shares a row; otherwise neighbouring threads take
 // neighbouring columns.
+// A workgroup a row of x; a few vectors wide where barriers are dear.
+static void row_groups(const hn__launch *l, hn__dispatch *d, int64_t rows)
+{
+    if (!strcmp(l->device->type, "software"))
+        d->spec[0] = 32;
+    hn__groups(d, rows);
+}
+
 static void launch_arg(const hn__inst *n, hn__launch *l)
 {
     const int axis = ((const arg_attr *)n->attr)->axis;
@@ -107,7 +116,7 @@ static void launch_arg(const hn__inst *n, hn__launch *l)
              .inner = (uint32_t)inner, .sign = (float)sign_of(n));
     d->spec[d->n_spec++] = inner == 1;
     if (inner == 1)
-        hn__groups(d, size);
+        row_groups(l, d, size);
     else
         hn__threads(d, size);
 }
@@ -254,8 +263,8 @@ static void launch_top(const hn__inst *n, hn__launch *l)
     hn__dispatch *d = hn__add_dispatch(l, n, "top_k");
 
     HN__PUSH(d, top_k_push, .cols = (uint32_t)cols, .k = (uint32_t)k);
-    d->flop = (double)hn__numel(&n->in[0]) * (double)k;
-    hn__groups(d, hn__rows(&n->in[0]));
+    d->flop = (double)hn__numel(&n->in[0]) * 4;
+    row_groups(l, d, hn__rows(&n->in[0]));
 }
 
 static void sample_top(hn_rng *rng, hn__sample *s)
