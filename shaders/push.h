@@ -54,7 +54,7 @@ struct cross_entropy_grad_push { HN_PUSH_GRID uint cols, has_dlse; };
 struct layer_norm_push { HN_PUSH_GRID uint cols; float eps; };
 struct scatter_push {
     HN_PUSH_GRID
-    uint total, inner, inner_is_lane, n_slots;
+    uint rows, cols, row_is_one, n_slots; // row_is_one: a row of y is one item, or slot
     uint item_step, item_lane, slot_step, slot_lane; // elements
 };
 #define SCATTER_CLEAR 0u

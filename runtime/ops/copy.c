@@ -163,6 +163,20 @@ static hn__dispatch *raw_kernel(hn__launch *l, const hn__inst *n, const char *st
     return d;
 }
 
+// True where runs of four elements of the last dimension are four neighbours on both sides, all
+// inside the box or none.
+static bool is_wide(const walk *w, int axis)
+{
+    const int last = w->rank - 1;
+
+    if (w->from[last] != 1 || w->to[last] != 1 || w->src % 4 || w->dst % 4 || axis == last)
+        return false;
+    for (int k = 0; k < last; k++)
+        if (w->from[k] % 4 || w->to[k] % 4)
+            return false;
+    return true;
+}
+
 // A copy of input `in` to output 0. Where axis is not -1, places of the box outside [lo, hi) along
 // it get `value` instead.
 static void copy_launch(const hn__inst *n, hn__launch *l, const walk *w, int in, int axis,
@@ -182,7 +196,11 @@ static void copy_launch(const hn__inst *n, hn__launch *l, const walk *w, int in,
     }
     p.total = (uint32_t)total;
     hn__push(d, &p, sizeof p);
-    hn__threads(d, total);
+    const bool runs = w->rank && w->n[w->rank - 1] % 4 == 0;
+    d->spec[1] = runs ? 4 : 1;
+    d->spec[2] = runs && d->type == HN_F32 && is_wide(w, axis);
+    d->n_spec = 3;
+    hn__threads(d, total / d->spec[1]);
     d->n_bind = 2;
     d->bind[0] = HN__IN(in);
     d->bind[1] = HN__OUT(0);

@@ -331,14 +331,18 @@ static void code_gather_grad(hn_graph *g, const hn__inst *n, const hn_val in[], 
 
 // The two kernels count the result's elements as outer x inner; for items or slots by row the
 // lanes are the inner ones.
-static void push_walk(hn__dispatch *d, const walk *w, bool rows_hold_lanes, int64_t inner,
-                      int64_t total)
+// Four neighbours of y a thread (shaders/rows.glsl).
+static void push_walk(hn__dispatch *d, const walk *w, bool by_rows, const hn_type *y)
 {
-    HN__PUSH(d, scatter_push, .total = (uint32_t)total, .inner = (uint32_t)inner,
-             .inner_is_lane = rows_hold_lanes, .n_slots = (uint32_t)w->n_slots,
+    const int64_t cols = hn__cols(y), rows = hn__rows(y);
+
+    HN__PUSH(d, scatter_push, .rows = (uint32_t)rows, .cols = (uint32_t)cols,
+             .row_is_one = by_rows, .n_slots = (uint32_t)w->n_slots,
              .item_step = (uint32_t)w->item_step, .item_lane = (uint32_t)w->item_lane,
              .slot_step = (uint32_t)w->slot_step, .slot_lane = (uint32_t)w->slot_lane);
-    hn__threads(d, total);
+    d->spec[1] = cols % 4 == 0;
+    d->n_spec = 2;
+    hn__threads(d, rows * ((cols + 3) / 4));
 }
 
 static void launch_gather(const hn__inst *n, hn__launch *l, const walk *w, bool by_rows)
@@ -346,7 +350,7 @@ static void launch_gather(const hn__inst *n, hn__launch *l, const walk *w, bool 
     hn__dispatch *d = hn__add_dispatch(l, n, "gather");
     if (hn__is_quantised(n->in[0].dtype)) // embedding
         d->weights = n->in[0].dtype;
-    push_walk(d, w, by_rows, hn__cols(&n->out[0]), hn__numel(&n->out[0]));
+    push_walk(d, w, by_rows, &n->out[0]);
 }
 
 // Scratch: how many items a slot has; where they begin, then end; items by slot, unordered, then
@@ -389,7 +393,7 @@ static void launch_scatter(const hn__inst *n, hn__launch *l, const walk *w, bool
     d->bind[2] = HN__TMP(FIRST);
     d->bind[3] = HN__TMP(SORTED);
     d->bind[4] = HN__OUT(0);
-    push_walk(d, w, by_rows, hn__cols(&n->out[0]), hn__numel(&n->out[0]));
+    push_walk(d, w, by_rows, &n->out[0]);
 }
 
 static void embedding_launch(const hn__inst *n, hn__launch *l)

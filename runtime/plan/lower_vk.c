@@ -94,10 +94,19 @@ static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch 
     return check_range(p, s, c);
 }
 
+// Threads of a workgroup: where barriers are dear, one vector for a row that is reduced.
+static uint32_t expr_threads(const hn_device_info *info, const hn__expr *e)
+{
+    const bool rows = e->reduce != HN__REDUCE_NONE && e->axis == e->rank - 1;
+    if (rows && !strcmp(info->type, "software"))
+        return 8;
+    return info->max_invocations < 128 ? info->max_invocations : 128;
+}
+
 static hn_status add_expr(hn_plan *p, const hn__step *s)
 {
-    const uint32_t most = p->dev->info.max_invocations;
-    hn__kernel_desc desc = { .name = s->label, .n_spec = 1, .spec = { most < 128 ? most : 128 },
+    hn__kernel_desc desc = { .name = s->label, .n_spec = 1,
+                             .spec = { expr_threads(&p->dev->info, s->expr) },
                              .n_bind = s->n_in + s->n_out, .push_bytes = 8 };
     uint32_t *words;
     hn__cmd *c;
