@@ -30,7 +30,9 @@ IN(0, a);
 IN(2, bias);     // [n], where p.flags has MATMUL_BIAS
 IN(3, residual); // like y, where p.flags has MATMUL_RESIDUAL
 OUT(4, y);       // [batch, m, n]
+#ifdef IN_PARTS
 OUTF(4, sums);   // instead of y where p.flags has MATMUL_PARTS: [parts, batch, m, n]
+#endif
 
 #ifdef HN_BLOCKS
 float a_element(uint i)
@@ -56,10 +58,12 @@ matmul_base matmul_at(uint batch)
 void matmul_store(uint y_base, uint row, uint col, float sum)
 {
     const uint i = y_base + row * p.n + col;
+#ifdef IN_PARTS
     if ((p.flags & MATMUL_PARTS) != 0u) { // matmul_join does the rest
         sums[i] = sum;
         return;
     }
+#endif
     float v = sum * p.scale;
     if ((p.flags & MATMUL_BIAS) != 0u)
         v += LD(bias, col);

@@ -16,6 +16,7 @@ layout(constant_id = 4) const uint TM = 8;
 layout(constant_id = 5) const uint TN = 4;
 layout(constant_id = 6) const uint BUFFERS = 1; // slices in shared memory: 1 or 2
 layout(constant_id = 7) const uint LAYOUT = 0;
+#define IN_PARTS
 #include "matmul_four.glsl"
 
 const uint SIZE = (TILE_M / TM) * (TILE_N / TN);
