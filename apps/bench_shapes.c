@@ -113,6 +113,14 @@ static void attention_causal_grad(hn_graph *g, const int64_t d[])
     keep_gradients(g, y, in, 3);
 }
 
+// Few queries: positions, query heads, keys, key heads. Of a model that decodes, and of Whisper.
+static void attention_few(hn_graph *g, const int64_t d[])
+{
+    const hn_val q = F32(g, "q", 1, d[0], d[1], 64);
+    hn_output(g, "y", hn_attention(g, q, F32(g, "k", 1, d[2], d[3], 64),
+                                   F32(g, "v", 1, d[2], d[3], 64), NULL));
+}
+
 static void layer_norm(hn_graph *g, const int64_t d[])
 {
     hn_output(g, "y",
@@ -386,6 +394,10 @@ const bench_shape bench_shapes[] = {
     HEADS("attention both ways", 1, 1024, 8, 3.5 * ATTENTION(1024, 8), 3e-5, attention_grad),
     HEADS("attention causal both ways", 1, 1024, 8, 3.5 * ATTENTION(1024, 8) / 2, 3e-5,
           attention_causal_grad),
+    { "attention of one", "1 of 2048, 9 and 3 heads", 4.0 * 9 * 2048 * 64, 1e-5, 0, attention_few,
+      { 1, 9, 2048, 3 } },
+    { "attention of five", "5 of 1500, 8 heads", 4.0 * 8 * 5 * 1500 * 64, 1e-5, 0, attention_few,
+      { 5, 8, 1500, 8 } },
     ROWWISE("softmax", 1024, 4096, 1e-5, 0, softmax),
     ROWWISE("softmax both ways", 1024, 4096, 1e-5, 0, softmax_grad),
     ROWWISE("log_softmax", 1024, 4096, 1e-5, 0, log_softmax),

@@ -44,8 +44,8 @@ static void tile_spec(hn__dispatch *d, int64_t tile, int64_t n_threads)
 
 // ---- rows of lanes -------------------------------------------------------------------------
 
-// "attention_lanes", "attention_grad_lanes_kv": rows that a lane owns, rows met in a step. All is
-// unrolled, so they are for compilers that take it: llvmpipe from Vulkan 1.4 on has 64 columns in
+// "attention_lanes", "attention_grad_lanes_kv": rows that a lane owns, rows met in a step; of the
+// first also keys of a part, 0 for all. All is unrolled, so they are for compilers that take it: llvmpipe from Vulkan 1.4 on has 64 columns in
 // 0.7 s, that of Mesa 22.3 in 10 s, and gains nothing by them.
 static bool takes_lanes(const hn_device_info *d, int64_t width)
 {
@@ -66,15 +66,61 @@ static uint32_t lane_rows(const hn_device_info *d, int64_t t, int64_t width, int
     return t <= d->subgroup_size ? 1 : within(most / width, 3);
 }
 
+// The workgroup's size and constants 2 to 4; constant 1 is of other kernels.
+static void spec(hn__dispatch *d, uint32_t size, uint32_t c2, uint32_t c3, uint32_t c4)
+{
+    d->spec[0] = size;
+    d->spec[1] = 1;
+    d->spec[2] = c2;
+    d->spec[3] = c3;
+    d->spec[4] = c4;
+    d->n_spec = 5;
+}
+
 static void lanes_spec(hn__launch *l, hn__dispatch *d, int64_t width, int64_t batch, int64_t t)
 {
-    d->spec[0] = l->device->subgroup_size;
-    d->spec[1] = 1;
-    d->spec[2] = l->variant.param[0];
-    d->spec[3] = l->variant.param[1];
-    d->spec[4] = (uint32_t)width;
-    d->n_spec = 5;
+    spec(d, l->device->subgroup_size, l->variant.param[0], l->variant.param[1], (uint32_t)width);
     hn__groups(d, batch * parts(t, d->spec[0] * d->spec[2]));
+}
+
+// ---- few queries ---------------------------------------------------------------------------
+
+// "attention_split": threads of a workgroup, rows of one key head (positions of all its query heads)
+// that it takes, keys that it takes. For decoding, where a tile of queries would be mostly empty.
+enum { PART = 64 };
+
+// Adds what joins the parts of `size` keys that d made, in tmp 0 and 1; d's bindings are whole.
+static void join(const hn__inst *n, hn__launch *l, int64_t size)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const int64_t rows = a.batch * a.heads * a.tq, n_sums = rows * parts(a.tk, size);
+
+    l->n_tmp = 2;
+    l->tmp_bytes[0] = (int64_t)sizeof(float) * n_sums * a.d;
+    l->tmp_bytes[1] = (int64_t)sizeof(float) * n_sums * 2;
+
+    hn__dispatch *d = hn__add_dispatch(l, n, "attention_join");
+    d->bind[0] = HN__TMP(0);
+    d->bind[1] = HN__TMP(1);
+    d->bind[2] = HN__OUT(0);
+    d->bind[3] = HN__OUT(1);
+    d->n_bind = 4;
+    push(n, d, rows * a.d);
+    spec(d, 32, 1, (uint32_t)size, 1);
+    hn__threads(d, rows * a.d);
+}
+
+static void launch_split(const hn__inst *n, hn__launch *l, hn__dispatch *d)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const uint32_t *v = l->variant.param;
+
+    d->bind[4] = HN__TMP(0);
+    d->bind[5] = HN__TMP(1);
+    spec(d, v[0], v[1], v[2], (uint32_t)width_of(&a));
+    hn__groups(d, a.batch * a.kv_heads * parts(a.heads / a.kv_heads * a.tq, v[1]) *
+                      parts(a.tk, v[2]));
+    join(n, l, v[2]);
 }
 
 // ---- forward -------------------------------------------------------------------------------
@@ -82,15 +128,33 @@ static void lanes_spec(hn__launch *l, hn__dispatch *d, int64_t width, int64_t ba
 int hn__attention_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
-    const int64_t width = width_of(&a);
-    const uint32_t tile = (uint32_t)hn__register_tile(info);
+    const int64_t width = width_of(&a), rows = a.heads / a.kv_heads * a.tq;
+    const bool is_software = !strcmp(info->type, "software"), are_few = rows <= 32 && a.tk > PART;
     int count = 0;
 
-    if (strcmp(info->type, "software"))
-        return add(out, 0, "attention", tile, 0);
-    if (takes_lanes(info, width))
-        count = add(out, count, "attention_lanes", lane_rows(info, a.tq, width, 192), 6);
-    return add(out, count, "attention", tile, 0);
+    if (is_software && takes_lanes(info, width))
+        out[count++] = (hn__variant){ "attention_lanes", 3,
+                                      { lane_rows(info, rows, width, 192), 6, are_few ? PART : 0 } };
+    else if (are_few && width <= 256 && (!is_software || rows <= 4))
+        out[count++] = (hn__variant){ "attention_split", 3,
+                                      { is_software ? 32 : 64, rows > 4 ? 8 : 4, PART } };
+    return add(out, count, "attention", (uint32_t)hn__register_tile(info), 0);
+}
+
+static void launch_lanes(const hn__inst *n, hn__launch *l, hn__dispatch *d)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const uint32_t part = l->variant.param[2];
+
+    d->bind[5] = part ? HN__TMP(1) : HN__OUT(1);
+    d->bind[6] = part ? HN__TMP(0) : HN__OUT(0); // not written where there are no parts
+    d->n_bind = 7;
+    lanes_spec(l, d, width_of(&a), a.batch * a.kv_heads, a.heads / a.kv_heads * a.tq);
+    d->spec[d->n_spec++] = part;
+    if (part) {
+        hn__groups(d, (int64_t)d->n_groups * parts(a.tk, part));
+        join(n, l, part);
+    }
 }
 
 void hn__attention_launch(const hn__inst *n, hn__launch *l)
@@ -106,13 +170,15 @@ void hn__attention_launch(const hn__inst *n, hn__launch *l)
     d->flop = 4.0 * (double)(a.batch * a.heads * a.tq) * (double)(a.tk * a.d);
     push(n, d, n_threads);
     if (!strcmp(d->kernel, "attention_lanes")) {
-        lanes_spec(l, d, width_of(&a), a.batch * a.heads, a.tq);
-        return;
+        launch_lanes(n, l, d);
+    } else if (!strcmp(d->kernel, "attention_split")) {
+        launch_split(n, l, d);
+    } else {
+        l->n_tmp = 1; // what threads have of the result so far
+        l->tmp_bytes[0] = (int64_t)sizeof(float) * n_threads * tile * a.d;
+        d->bind[d->n_bind++] = HN__TMP(0);
+        tile_spec(d, tile, n_threads);
     }
-    l->n_tmp = 1; // what threads have of the result so far
-    l->tmp_bytes[0] = (int64_t)sizeof(float) * n_threads * tile * a.d;
-    d->bind[d->n_bind++] = HN__TMP(0);
-    tile_spec(d, tile, n_threads);
 }
 
 // ---- backward ------------------------------------------------------------------------------
@@ -153,7 +219,7 @@ static uint8_t dlse_bind(const hn__inst *n)
     return HN__IN(at->has_dlse ? hn__attention_dlse_at(n) : 0);
 }
 
-static void launch_lanes(const hn__inst *n, hn__launch *l)
+static void launch_grad_lanes(const hn__inst *n, hn__launch *l)
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
     hn__dispatch *d = grad_dispatch(n, l, "attention_grad_lanes_q", 0);
@@ -168,7 +234,7 @@ static void launch_lanes(const hn__inst *n, hn__launch *l)
 }
 
 // Scratch: delta, then what the two dispatches have of their sums so far.
-static void launch_tiles(const hn__inst *n, hn__launch *l)
+static void launch_grad_tiles(const hn__inst *n, hn__launch *l)
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
     const int64_t tile = l->variant.param[0], queries = a.batch * a.heads * parts(a.tq, tile),
@@ -198,7 +264,7 @@ void hn__attention_grad_launch(const hn__inst *n, hn__launch *l)
     l->n_tmp = 1;
     l->tmp_bytes[0] = (int64_t)sizeof(float) * a.batch * a.heads * a.tq;
     if (!strcmp(l->variant.kernel, "attention_grad_lanes_kv"))
-        launch_lanes(n, l);
+        launch_grad_lanes(n, l);
     else
-        launch_tiles(n, l);
+        launch_grad_tiles(n, l);
 }
