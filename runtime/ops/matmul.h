@@ -50,7 +50,7 @@ int64_t hn__matmul_stored_scratch(const hn__inst *n, int n_threads);
 
 // ---- few rows (matmul_dots.c) --------------------------------------------------------------
 
-enum { HN__DOTS_ROWS = 4 };
+enum { HN__DOTS_ROWS = 8 };
 
 // At most HN__DOTS_ROWS rows of a, [m, k], with one row of b; a result goes to each row of y.
 typedef struct hn__dots {

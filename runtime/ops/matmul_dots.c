@@ -41,8 +41,8 @@ HN__INLINE float dot_one(hn_dtype t, const hn__dots *d, const void *row)
     return total(&sum) + least;
 }
 
-// One row of b with HN__DOTS_ROWS rows of a, of which those beyond m are the last again.
-HN__INLINE void dot_more(hn_dtype t, const hn__dots *d, const void *row, float *y)
+// One row of b with `rows` rows of a, of which those beyond m are the last again.
+HN__INLINE void dot_more(hn_dtype t, int rows, const hn__dots *d, const void *row, float *y)
 {
     hn__lanes sum[HN__DOTS_ROWS] = { { 0 } };
     float least[HN__DOTS_ROWS] = { 0 };
@@ -52,7 +52,7 @@ HN__INLINE void dot_more(hn_dtype t, const hn__dots *d, const void *row, float *
         hn__load_piece(t, row, i, &p);
         p.low *= p.scale_low;
         p.high *= p.scale_high;
-        for (int r = 0; r < HN__DOTS_ROWS; r++) {
+        for (int r = 0; r < rows; r++) {
             const int64_t at = r < d->m ? r : d->m - 1;
             hn__lanes x, z;
             hn__load_lanes(d->a + at * d->lda + 32 * i, &x);
@@ -71,8 +71,10 @@ HN__INLINE void dot_more(hn_dtype t, const hn__dots *d, const void *row, float *
     {                                                                                             \
         if (d->m == 1)                                                                            \
             *y = d->scale * dot_one(t, d, row);                                                   \
+        else if (d->m <= HN__DOTS_ROWS / 2)                                                       \
+            dot_more(t, HN__DOTS_ROWS / 2, d, row, y);                                            \
         else                                                                                      \
-            dot_more(t, d, row, y);                                                               \
+            dot_more(t, HN__DOTS_ROWS, d, row, y);                                                \
     }
 DOTS(dots_f16, HN_F16)
 DOTS(dots_bf16, HN_BF16)

@@ -148,6 +148,8 @@ VNNI_INLINE void dots(hn_dtype t, int rows, const hn__dots8 *d, const void *row,
     {                                                                                             \
         if (d->m == 1)                                                                            \
             dots(t, 1, d, row, y);                                                                \
+        else if (d->m <= HN__DOTS_ROWS / 2)                                                       \
+            dots(t, HN__DOTS_ROWS / 2, d, row, y);                                                \
         else                                                                                      \
             dots(t, HN__DOTS_ROWS, d, row, y);                                                    \
     }

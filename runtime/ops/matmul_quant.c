@@ -52,7 +52,7 @@ enum {
     // rows, 41 with 32, 58 with 64, 92 with 512.
     FEW_ROWS_16 = 8,  // 16-bit b
     FEW_ROWS = 32,    // b in blocks
-    FEW_ROWS_8 = 256, // both in blocks
+    FEW_ROWS_8 = 48,  // both in blocks: a prompt in chunks of 64 is faster by panels
     GRAIN = 1 << 17,  // multiplications that are worth another thread
     MOST_BLOCK = 256, // elements
 };
