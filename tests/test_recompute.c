@@ -88,7 +88,7 @@ static float *gradients(hn_lm_family family, int n_again, int64_t *count, hn_pla
 
     for (int i = 0; i < m.n; i++)
         wrt[i] = m.params[i].val;
-    CHECK_OK(hn__graph_grad(m.g, m.loss, wrt, m.n, n_again, d));
+    CHECK_OK(hn__graph_grad(m.g, m.loss, wrt, m.n, n_again, d, NULL));
     *count = 1;
     for (int i = 0; i < m.n; i++) {
         snprintf(name[i], sizeof name[i], "%d", i);
@@ -199,7 +199,7 @@ static void check_marks(void **state)
     const hn_val x = hn_param(g, "x", (hn_type){ HN_F32, 1, { 4 } }, (hn_init){ 0 });
     const hn_val y = hn_tanh(g, x), loss = hn_mean_all(g, hn_tanh(g, y));
     hn_mark_block(g, y);
-    CHECK_OK(hn__graph_grad(g, loss, &x, 1, HN_RECOMPUTE_ALL, &d));
+    CHECK_OK(hn__graph_grad(g, loss, &x, 1, HN_RECOMPUTE_ALL, &d, NULL));
     for (int64_t i = 0; i < g->n_nodes; i++)
         CHECK(!g->nodes[i].again, "node %d is computed again", (int)i);
     hn_mark_block(g, x);

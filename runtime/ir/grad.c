@@ -1,7 +1,7 @@
 // Reverse-mode gradients: walks the nodes from the loss back and lets each operator add its own.
 //
-// A block that is computed again (Chen et al. 2016, arXiv 1604.06174) has its nodes copied where the
-// walk enters it, and the gradients of its operators read the copies. The block's last value is
+// A block that is computed again (Chen et al. 2016, arXiv 1604.06174) has its nodes copied where
+// the walk enters it, and the gradients of its operators read the copies. The block's last value is
 // marked, so it is kept, and so is what anything outside reads; with no reader left, the first
 // values of the others end in the forward pass.
 #include "hornito/ops.h"
@@ -14,6 +14,7 @@ typedef struct walk {
     hn_val *d;      // gradient so far of each value that was there at the start
     bool *needed;   // values that depend on one of wrt
     uint32_t *copy; // of values computed again; 0: not yet
+    int64_t *first; // node that reads the value first, + 1
     int n_again;    // blocks, from the first
     int block;      // whose copies are there; -1: none so far
 } walk;
@@ -124,25 +125,59 @@ static hn_status step(walk *w, int64_t at)
     return g->status;
 }
 
-static hn_status run(walk *w, hn_val loss, const hn_val wrt[], int n, hn_val out[])
+static hn_val square(hn_graph *g, hn_val d)
 {
-    hn_graph *g = w->g;
-    const int64_t n_nodes = g->n_nodes;
+    const hn_val x = hn__cast_again(g, d, HN__AGAIN_NORM);
+    return hn_sum_all(g, hn_mul(g, x, x));
+}
+
+// The squares of gradients that are whole after node i: it is the first reader of their values.
+static void add_squares(walk *w, int64_t i, const hn_val wrt[], int n, hn_val squares[])
+{
+    for (int k = 0; k < n; k++)
+        if (w->first[wrt[k].id] == i + 1 && w->d[wrt[k].id].id)
+            squares[k] = square(w->g, w->d[wrt[k].id]);
+}
+
+// What depends on wrt, and who reads what first.
+static void look_forward(walk *w, const hn_val wrt[], int n)
+{
+    const hn_graph *g = w->g;
 
     for (int i = 0; i < n; i++)
         w->needed[wrt[i].id] = true;
-    for (int64_t i = 0; i < n_nodes; i++) {
+    for (int64_t i = 0; i < g->n_nodes; i++) {
         bool any = false;
-        for (int k = 0; k < g->nodes[i].n_in; k++)
-            any |= w->needed[g->nodes[i].in[k]];
+        for (int k = 0; k < g->nodes[i].n_in; k++) {
+            const uint32_t v = g->nodes[i].in[k];
+            any |= w->needed[v];
+            w->first[v] = w->first[v] ? w->first[v] : i + 1;
+        }
         for (int k = 0; any && k < g->nodes[i].n_out; k++)
             w->needed[g->nodes[i].out + (uint32_t)k] = true;
     }
+}
+
+static hn_status run(walk *w, hn_val loss, const hn_val wrt[], int n, hn_val out[],
+                     hn_val squares[])
+{
+    hn_graph *g = w->g;
+
+    look_forward(w, wrt, n);
+    const int64_t n_nodes = g->n_nodes;
     w->d[loss.id] = hn_fill(g, *hn__type(g, loss), 1);
-    for (int64_t i = n_nodes - 1; i >= 0 && !g->status; i--)
+    if (squares)
+        memset(squares, 0, sizeof *squares * (size_t)n);
+    for (int64_t i = n_nodes - 1; i >= 0 && !g->status; i--) {
         HN_TRY(step(w, i));
-    for (int i = 0; i < n; i++)
+        if (squares)
+            add_squares(w, i, wrt, n, squares);
+    }
+    for (int i = 0; i < n; i++) {
         out[i] = w->d[wrt[i].id].id ? w->d[wrt[i].id] : hn_fill(g, *hn__type(g, wrt[i]), 0);
+        if (squares && !squares[i].id)
+            squares[i] = square(g, out[i]);
+    }
     return hn_graph_status(g);
 }
 
@@ -175,7 +210,7 @@ static int blocks_again(const hn_graph *g, int n_again)
 }
 
 hn_status hn__graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, int n_again,
-                         hn_val out[])
+                         hn_val out[], hn_val squares[])
 {
     HN_TRY(check(g, loss, wrt, n));
     const int64_t n_nodes = g->n_nodes, n_values = g->n_values;
@@ -184,10 +219,11 @@ hn_status hn__graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, in
     w.d = hn__calloc((size_t)n_values, sizeof *w.d);
     w.needed = hn__calloc((size_t)n_values, sizeof *w.needed);
     w.copy = hn__calloc((size_t)n_values, sizeof *w.copy);
-    if (!w.d || !w.needed || !w.copy)
+    w.first = hn__calloc((size_t)n_values, sizeof *w.first);
+    if (!w.d || !w.needed || !w.copy || !w.first)
         s = hn__nomem((size_t)n_values * sizeof(hn_val));
     if (s == HN_OK)
-        s = run(&w, loss, wrt, n, out);
+        s = run(&w, loss, wrt, n, out, squares);
     if (s) { // as it was: nodes only grow
         g->n_nodes = n_nodes;
         g->n_values = n_values;
@@ -197,10 +233,11 @@ hn_status hn__graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, in
     hn__free(w.d);
     hn__free(w.needed);
     hn__free(w.copy);
+    hn__free(w.first);
     return s;
 }
 
 hn_status hn_graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, hn_val out[])
 {
-    return hn__graph_grad(g, loss, wrt, n, 0, out);
+    return hn__graph_grad(g, loss, wrt, n, 0, out, NULL);
 }

@@ -271,8 +271,10 @@ hn_val hn__cast_again(hn_graph *g, hn_val v, uint32_t again);
 
 // hn_graph_grad, reading values of the first n_again blocks (all: HN_RECOMPUTE_ALL) from copies of
 // their nodes, which stand where the gradient comes to the block.
+// squares[i] is the sum of out[i]'s squares, made as soon as that is whole, so that its parts need
+// not wait for the others; NULL: not wanted.
 hn_status hn__graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, int n_again,
-                         hn_val out[]);
+                         hn_val out[], hn_val squares[]);
 
 // A simplified copy of g that keeps outputs and assignments: constants folded, equal nodes
 // shared, what nothing needs dropped.

@@ -9,15 +9,12 @@ static hn_val counter(hn_graph *g, const char *name, float first)
     return hn_state(g, name, (hn_type){ HN_F32, 1, { 1 } }, (hn_init){ HN_INIT_CONST, first });
 }
 
-// sqrt(sum of all squares), f32 [1]. Gradients that came in 16 bits are held so until they are read.
-static hn_val global_norm(hn_graph *g, const hn_val grads[], int n)
+// sqrt(sum of all squares), f32 [1].
+static hn_val global_norm(hn_graph *g, const hn_val squares[], int n)
 {
     hn_val sum = { 0 };
-    for (int i = 0; i < n; i++) {
-        const hn_val x = hn__cast_again(g, grads[i], HN__AGAIN_NORM);
-        const hn_val sq = hn_sum_all(g, hn_mul(g, x, x));
-        sum = i ? hn_add(g, sum, sq) : sq;
-    }
+    for (int i = 0; i < n; i++)
+        sum = i ? hn_add(g, sum, squares[i]) : squares[i];
     return hn_reshape(g, hn_sqrt(g, sum), 1, (int64_t[]){ 1 });
 }
 
@@ -74,12 +71,14 @@ static void adamw_one(hn_graph *g, const hn_named_val *p, hn_val grad, hn_val hy
     hn_assign(g, v, out.v);
 }
 
+// Gradients that came in 16 bits are held so until the norm and the optimiser read them. The
+// squares follow the gradients.
 static void add_steps(hn_graph *g, const hn_named_val params[], const hn_val grads[], int n,
                       hn_val lr, const hn_optimizer_params *p, const scaling *s,
                       hn_optimizer_out *out)
 {
     const hn_type one = { HN_F32, 1, { 1 } };
-    hn_val norm = global_norm(g, grads, n);
+    hn_val norm = global_norm(g, grads + n, n);
     if (p->scale_loss)
         norm = hn_div(g, norm, s->scale);
     const hn_val finite = hn_is_finite(g, norm), zero = hn_fill(g, one, 0);
@@ -112,7 +111,7 @@ hn_status hn_optimize(hn_graph *g, hn_val loss, hn_val lr, const hn_optimizer_pa
     HN_TRY(hn_graph_status(g));
     HN_TRY(hn_graph_params(g, &params, &n));
     hn_val *wrt = hn__calloc((size_t)n + 1, sizeof *wrt),
-           *grads = hn__calloc((size_t)n + 1, sizeof *grads);
+           *grads = hn__calloc(2 * (size_t)n + 1, sizeof *grads);
     hn_status st = wrt && grads ? HN_OK : hn__nomem((size_t)n * sizeof *wrt);
     for (int i = 0; st == HN_OK && i < n; i++)
         wrt[i] = params[i].val;
@@ -123,7 +122,7 @@ hn_status hn_optimize(hn_graph *g, hn_val loss, hn_val lr, const hn_optimizer_pa
         loss = hn_mul(g, hn_reshape(g, loss, 1, (int64_t[]){ 1 }), s.scale);
     }
     if (st == HN_OK)
-        st = hn__graph_grad(g, loss, wrt, n, p->recompute, grads);
+        st = hn__graph_grad(g, loss, wrt, n, p->recompute, grads, grads + n);
     if (st == HN_OK) {
         add_steps(g, params, grads, n, lr, p, &s, out);
         st = hn_graph_status(g);
