@@ -77,10 +77,12 @@ static hn_status bench_one(const bench_options *o, hn_device *d, hn_device *ref,
 
 // ---- the command ---------------------------------------------------------------------------
 
-// Names are asked for by how they begin.
+// Operators are asked for by how their name and shape begin.
 static bool is_wanted(const bench_shape *b, const char *only)
 {
-    return !only || !strncmp(only, b->name, strlen(only));
+    char whole[128];
+    snprintf(whole, sizeof whole, "%s %s", b->name, b->shape);
+    return !only || !strncmp(only, whole, strlen(only));
 }
 
 static int run_all(const bench_options *o, const char *only, hn_device *d, hn_device *ref,
@@ -185,7 +187,8 @@ int app_bench_ops(int argc, const char **argv)
     bench_options o = { .repeats = 20, .warmup = 3 };
     char *only = NULL;
     const struct poptOption options[] = {
-        { "op", 0, POPT_ARG_STRING, &only, 0, "only those whose names begin so", "NAME" },
+        { "op", 0, POPT_ARG_STRING, &only, 0,
+          "only those that begin so: a name, or name and shape", "NAME" },
         BENCH_OPTIONS(o),
         APP_DEVICE_OPTIONS(o.dev),
         APP_COMMON_OPTIONS,
