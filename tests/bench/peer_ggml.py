@@ -5,7 +5,8 @@
 
 LIBRARIES holds libggml-base.so and libggml-vulkan.so. The norms have no weight and no bias here, as these are operators
 of their own in ggml; attention is two products with a soft_max between them, the values transposed beforehand, or with
-`flash` its one operator for all. Products pass through f16 in ggml unless GGML_VK_DISABLE_F16 is set.
+`flash` its one operator for all. Products pass through f16 in ggml unless
+GGML_VK_DISABLE_F16 and GGML_VK_DISABLE_COOPMAT are set.
 """
 import ctypes as c
 import json

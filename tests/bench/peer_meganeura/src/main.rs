@@ -1,9 +1,11 @@
 //! One case of compare_vulkan.py by meganeura.
 //!
-//!     peer_meganeura OP A B C SECONDS FOLDER
+//!     peer_meganeura OP A B C SECONDS FOLDER [f32]
 //!
 //! A, B, C are M, K, N of a product, rows and columns, or heads, positions and width of attention. Operands are read
 //! from FOLDER/0, 1, 2 and the result is written to FOLDER/y: f32, row by row; attention's are [positions, heads width].
+//! With `f32` no cooperative matrices are used, which take f16 where the device has them so.
+use meganeura::runtime::{CoopPolicy, SessionOptions};
 use meganeura::{Graph, Mode, SessionConfig};
 use std::time::{Duration, Instant};
 
@@ -50,7 +52,9 @@ fn main() {
         _ => panic!("no operator {op}"),
     };
     g.set_outputs(vec![y]);
-    let config = SessionConfig { mode: Mode::Inference, tune: true, ..Default::default() };
+    let coop = if a.len() > 7 { CoopPolicy::Disabled } else { CoopPolicy::Auto };
+    let runtime = SessionOptions { coop, ..Default::default() };
+    let config = SessionConfig { mode: Mode::Inference, tune: true, runtime, ..Default::default() };
     let mut session = meganeura::build(&g, config).0;
     for i in 0..shapes.len() {
         session.set_input(&format!("x{i}"), &read(folder, i));
