@@ -4,9 +4,11 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-#include "matmul.glsl"
 
 layout(constant_id = 1) const uint LANES = 4;
+layout(constant_id = 2) const uint LAYOUT = 0;
+#include "matmul_four.glsl"
+
 const uint ROWS = 4u, SIZE = 128u;
 shared float part[ROWS * SIZE];
 
@@ -23,19 +25,15 @@ void main()
     [[unroll]] for (uint r = 0u; r < ROWS; r++)
         sum[r] = 0.0;
     uint first = lane;
-#ifdef HN_BLOCKS // four neighbours come by a word
-    for (uint k = lane * 4u; along_k && k < p.k; k += LANES * 4u) {
-        const uint i = at.b + read_col * p.b_col + k, quants = weights_quants(i);
-        const vec2 scale = weights_scale(i);
-        [[unroll]] for (uint e = 0u; e < 4u; e++) {
-            const float v = weights_of(quants, e, scale);
+    if (A_ALONG_K && B_ALONG_K) { // four neighbours by a load
+        for (uint k = lane * 4u; k < p.k; k += LANES * 4u) {
+            const vec4 v = group_b(at.b, read_col, k, p.k);
             [[unroll]] for (uint r = 0u; r < ROWS; r++)
                 if (r < p.m)
-                    sum[r] = fma(LDA(at.a + r * p.a_row + k + e), v, sum[r]);
+                    sum[r] += dot(group_a(at.a, r, k, p.k), v);
         }
+        first = p.k;
     }
-    first = along_k ? p.k : lane;
-#endif
     for (uint k = first; k < p.k; k += LANES) {
         const float v = LDB(at.b + read_col * p.b_col + k * p.b_row);
         [[unroll]] for (uint r = 0u; r < ROWS; r++)

@@ -125,6 +125,37 @@ static void check_every_variant(void **state)
         check_draw(types[turn % n_types], turn);
 }
 
+// Draws of few rows, each by one of the kernels for them.
+static void check_few_rows(void **state)
+{
+    int n_run = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4 * (uint64_t)n_draws; seed++) {
+        hn_dtype t = (hn_dtype)(HN_F32 + seed % HN_DTYPE_COUNT);
+        hn__case *c;
+        hn__variant v[HN__MAX_VARIANTS];
+        char text[HN__TEXT];
+        if (t >= HN_DTYPE_COUNT || op->tol[t] <= 0)
+            continue;
+        CHECK_OK(hn__case_draw(op, t, seed, &c));
+        hn__case_run_ref(c);
+        hn__variants(&c->s.inst, &dev->info, v);
+        const hn__variant *taken = &v[seed % 3];
+        if (!strcmp(taken->kernel, "matmul_vec")) {
+            hn_status s = hn__case_run_variant(c, dev, taken);
+            if (s == HN_OK)
+                s = hn__case_compare(c);
+            CHECK(s == HN_OK, "%s of %s seed %d: %s", hn__variant_text(&c->s.inst, taken, text),
+                  hn_dtype_name(t), (int)seed, hn_error_text());
+            n_run++;
+        }
+        hn__case_destroy(&c);
+    }
+    print_message("%d draws of few rows\n", n_run);
+    CHECK(n_run, "no draw has few rows");
+}
+
 // What a model's product of these sizes may be given, the self-test's draws run too.
 static void check_reach_of(hn_dtype t, int64_t m, int64_t n, int64_t k)
 {
@@ -172,6 +203,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_reach),
         cmocka_unit_test(check_matrices),
+        cmocka_unit_test(check_few_rows),
         cmocka_unit_test(check_every_variant),
     };
     return cmocka_run_group_tests_name("matmul_gpu", tests, open_device, close_device);

@@ -258,6 +258,7 @@ static void launch_vec(const hn__inst *n, hn__launch *l)
 
     k->spec[0] = 128;
     k->spec[k->n_spec++] = p[0];
+    k->spec[k->n_spec++] = layout_of(n);
     hn__groups(k, d.batch * tiles(d.n, 128 / p[0]));
 }
 
@@ -267,8 +268,9 @@ int hn__matmul_gpu_variants(const hn__inst *n, const hn_device_info *info, hn__v
     const dims d = hn__matmul_dims_of(n);
     int count = 0;
 
-    if (d.m <= 4)
-        out[count++] = (hn__variant){ "matmul_vec", 1, { at->transpose_b ? 32 : 4 } };
+    static const uint32_t lanes[][3] = { { 4, 16, 32 }, { 32, 16, 64 } }; // that share a column
+    for (int i = 0; i < 3 && d.m <= 4; i++)
+        out[count++] = (hn__variant){ "matmul_vec", 1, { lanes[at->transpose_b][i] } };
     if (takes_coop(n, info))
         count = coop_variants(&d, info, out, count);
     return tile_variants(&d, info, out, count);
