@@ -164,6 +164,10 @@ json.dump(d, open("other.json", "w"))'
     python3 -c 'import json
 m = json.load(open("models.json"))["models"]
 assert len(m) == 2 and all("wall" not in r and r["not_here"] for r in m)' || failed "bench models --json"
+    expect 2 "Vulkan drivers alone" bench stats --device cpu
+    expect 1 "unsupported: no driver RADV" bench stats --family navi21 --icd nowhere
+    icd=/usr/share/vulkan/icd.d/radeon_icd.x86_64.json
+    [ ! -e $icd ] || expect 0 "Spilled VGPRs 0" bench stats --family navi21 --icd $icd --op softmax
     expect 2 "give 3 to" bench start -n 2
     expect 2 "there are 'whisper-base encode'" bench start --once all
     expect 0 "not here: tools/get-models" bench start --device cpu --json start.json
