@@ -15,7 +15,12 @@ layout(constant_id = 1) const uint TM = 48;
 layout(constant_id = 2) const uint A_IS_COLUMNS = 0; // a came transposed
 layout(constant_id = 3) const uint BAND = 8;         // neighbouring columns of tiles, done row by row
 
-#define STEP 8 // of k; a literal, or drivers would not see that offsets are constant
+// Of k; a literal, or drivers would not see that offsets are constant.
+#ifdef HN_BLOCKS
+#define STEP 32
+#else
+#define STEP 8
+#endif
 #if defined(T_F16)
 #define ELEMENT float16_t
 #define ELEMENT_SHIFT 1
@@ -42,12 +47,12 @@ uvec2 a_place(uint i)
 void load_b(uint from, uint k, out float v[STEP])
 {
 #ifdef HN_BLOCKS
-    if (p.b_row == 1u) { // along k: 16 elements have one scale, and four come by a word
-        const vec2 scale = weights_scale(from + k);
-        [[unroll]] for (uint w = 0u; w < STEP / 4u; w++) {
-            const uint quants = weights_quants(from + k + 4u * w);
+    if (p.b_row == 1u) {
+        [[unroll]] for (uint w = 0u; w < STEP; w += 4u) {
+            const uint quants = weights_quants_of(from + k, w);
+            const vec2 scale = weights_scale_of(from + k, w);
             [[unroll]] for (uint u = 0u; u < 4u; u++)
-                v[4u * w + u] = weights_of(quants, u, scale);
+                v[w + u] = weights_of(quants, u, scale);
         }
         return;
     }

@@ -7,6 +7,8 @@
 //   HN_BLOCKS   defined where they are quantised; then element i is s q + o with
 //   weights_scale(i)   (s, o), the same for 16 neighbours
 //   weights_quants(i)  q of elements i to i + 3, a byte each; i a multiple of 4
+//   weights_scale_of(first, e), weights_quants_of(first, e)  the same of element first + e; first a
+//                      multiple of 32. With e a literal, drivers see what is the same for several
 //   weights_of(quants, k, so)  element k of the four
 // Every s q is exact in f32 and s q + o rounds once, as on the host.
 #ifndef HN_WEIGHTS_GLSL
@@ -83,14 +85,14 @@ uint spread(uint bits)
 }
 
 #if defined(T_W_Q8_0)
-vec2 weights_scale(uint i)
+vec2 weights_scale_of(uint first, uint e)
 {
-    const float d = half_at(i / 32u * 34u);
+    const float d = half_at(first / 32u * 34u);
     return vec2(d, -128.0 * d);
 }
-uint weights_quants(uint i)
+uint weights_quants_of(uint first, uint e)
 {
-    return word_at(i / 32u * 34u + 2u + i % 32u) ^ 0x80808080u;
+    return word_at(first / 32u * 34u + 2u + e) ^ 0x80808080u;
 }
 
 #elif defined(T_W_Q4_0) || defined(T_W_Q4_1) || defined(T_W_Q5_0) || defined(T_W_Q5_1)
@@ -105,9 +107,9 @@ const float SHIFT = -16.0;
 #else
 const uint SIZE_OF = 24u, HIGH = 4u, NIBBLES = 8u;
 #endif
-vec2 weights_scale(uint i)
+vec2 weights_scale_of(uint first, uint e)
 {
-    const uint at = i / 32u * SIZE_OF;
+    const uint at = first / 32u * SIZE_OF;
     const float d = half_at(at);
 #if defined(T_W_Q4_0) || defined(T_W_Q5_0)
     return vec2(d, SHIFT * d);
@@ -115,9 +117,9 @@ vec2 weights_scale(uint i)
     return vec2(d, half_at(at + 2u));
 #endif
 }
-uint weights_quants(uint i)
+uint weights_quants_of(uint first, uint e)
 {
-    const uint at = i / 32u * SIZE_OF, e = i % 32u;
+    const uint at = first / 32u * SIZE_OF;
     const uint low = (word_at(at + NIBBLES + e % 16u) >> (e / 16u * 4u)) & 0x0f0f0f0fu;
 #if defined(T_W_Q5_0) || defined(T_W_Q5_1)
     return low | spread(word_at(at + HIGH) >> e);
@@ -132,20 +134,20 @@ const uint SIZE_OF = 144u, NIBBLES = 16u;
 #else
 const uint SIZE_OF = 176u, HIGH = 16u, NIBBLES = 48u;
 #endif
-vec2 weights_scale(uint i)
+vec2 weights_scale_of(uint first, uint e)
 {
-    const uint at = i / 256u * SIZE_OF, j = i % 256u / 32u;
-    const uint first = byte_at(at + 4u + j), second = byte_at(at + 8u + j);
-    uint scale = first & 63u, least = second & 63u;
-    if (j >= 4u) { // second is of the last four bytes; upper two bits stand eight and four before
-        scale = (second & 15u) | (byte_at(at + j) >> 6 << 4);
-        least = (second >> 4) | (first >> 6 << 4);
+    const uint at = first / 256u * SIZE_OF, j = first % 256u / 32u;
+    const uint one = byte_at(at + 4u + j), two = byte_at(at + 8u + j);
+    uint scale = one & 63u, least = two & 63u;
+    if (j >= 4u) { // two is of the last four bytes; upper two bits stand eight and four before
+        scale = (two & 15u) | (byte_at(at + j) >> 6 << 4);
+        least = (two >> 4) | (one >> 6 << 4);
     }
     return vec2(half_at(at) * float(scale), -half_at(at + 2u) * float(least));
 }
-uint weights_quants(uint i)
+uint weights_quants_of(uint first, uint e)
 {
-    const uint at = i / 256u * SIZE_OF, j = i % 256u / 32u, e = i % 32u;
+    const uint at = first / 256u * SIZE_OF, j = first % 256u / 32u;
     const uint low = (word_at(at + NIBBLES + j / 2u * 32u + e) >> (j % 2u * 4u)) & 0x0f0f0f0fu;
 #if defined(T_W_Q5_K)
     return low | (((word_at(at + HIGH + e) >> j) & 0x01010101u) << 4);
@@ -155,20 +157,29 @@ uint weights_quants(uint i)
 }
 
 #else // Q6_K
-vec2 weights_scale(uint i)
+vec2 weights_scale_of(uint first, uint e)
 {
-    const uint at = i / 256u * 210u;
-    const int s = int(byte_at(at + 192u + i % 256u / 16u) << 24) >> 24;
+    const uint at = first / 256u * 210u;
+    const int s = int(byte_at(at + 192u + first % 256u / 16u + e / 16u) << 24) >> 24;
     const float d = half_at(at + 208u) * float(s);
     return vec2(d, -32.0 * d);
 }
-uint weights_quants(uint i)
+uint weights_quants_of(uint first, uint e)
 {
-    const uint at = i / 256u * 210u, h = i % 256u / 128u, k = i % 128u / 32u, e = i % 32u;
+    const uint at = first / 256u * 210u, h = first % 256u / 128u, k = first % 128u / 32u;
     const uint low = (word_at(at + 64u * h + k % 2u * 32u + e) >> (k / 2u * 4u)) & 0x0f0f0f0fu;
     return low | (((word_at(at + 128u + 32u * h + e) >> (2u * k)) & 0x03030303u) << 4);
 }
 #endif
+
+vec2 weights_scale(uint i)
+{
+    return weights_scale_of(i & ~31u, i & 31u);
+}
+uint weights_quants(uint i)
+{
+    return weights_quants_of(i & ~31u, i & 31u);
+}
 
 // Element k of four quants with their (s, o).
 float weights_of(uint quants, uint k, vec2 so)
