@@ -171,13 +171,15 @@ def part_ops(a, report, missing):
                                "PyTorch": (torch, more)}, missing)
     for op in ("softmax", "rms_norm", "layer_norm", "gelu"):
         report.row(f"{op} 1024x4096", m["hornito"].get(op), "PyTorch", m["PyTorch"].get(op), None if op == "gelu" else 1)
-    report.row("gelu 1024x4096", m["hornito"].get("gelu"), "ggml, as issue 5 has it", 5.4, 1)
+    report.row("gelu 1024x4096", m["hornito"].get("gelu"), "ggml on such a machine", 5.4, 1)
     return rest, raw
 
 
 def part_product(a, report, missing):
-    m, rest, raw = measure(a, {"hornito": ([a.build / "bench_peers", "product", a.threads, a.repeats], {})}, missing)
-    m = m["hornito"]
+    sides = {side: ([a.build / "bench_peers", part, a.threads, a.repeats], {})
+             for side, part in (("hornito", "product"), ("OpenBLAS", "openblas"))}
+    m, rest, raw = measure(a, sides, missing)
+    m = {**m["hornito"], **m["OpenBLAS"]}
     for s in SHAPES:
         report.row(f"product {s}", m.get(f"hornito product {s}"), "OpenBLAS product", m.get(f"OpenBLAS product {s}"), None)
         report.row(f"product + bias + GELU {s}", m.get(f"hornito product + bias + GELU {s}"), "OpenBLAS product",

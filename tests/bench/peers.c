@@ -1,7 +1,7 @@
 // What compare_peers.py measures of hornito: each part prints a JSON object of milliseconds, and of
 // what was made, so that the script can compare results with its peers'.
 //
-//   bench_peers ops|product THREADS REPEATS
+//   bench_peers ops|product|openblas THREADS REPEATS
 //   bench_peers whisper THREADS REPEATS MODEL MEL.npy ID...     (the prompt)
 //   bench_peers lm THREADS REPEATS MODEL PROMPT TOKENS f32|i8   (their numbers)
 #include "hornito/device.h"
@@ -15,13 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #ifdef HN_HAVE_OPENBLAS
 #include <cblas.h>
 #endif
 
-enum { MOST = 1000 };
+enum { MOST = 1000, WARMUP = 3 };
 
 typedef struct bench {
     hn_device *dev;
@@ -155,72 +154,81 @@ static void bare(const bench *b, const shape *s, const float *x, const float *w,
     openblas_set_num_threads(b->threads);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)s->m, (blasint)s->n,
                 (blasint)s->k, 1, x, (blasint)s->k, w, (blasint)s->n, 0, y, (blasint)s->n);
-    openblas_set_num_threads(1);
 #else
     (void)b, (void)s, (void)x, (void)w, (void)y;
     must(hn_fail(HN_ERR_UNSUPPORTED, "built without OpenBLAS"));
 #endif
 }
 
-// A product with bias and GELU through hornito and a bare one through OpenBLAS, in turn.
-static void bench_product(bench *b, const shape *s)
+static void say_product(bench *b, const char *what, const shape *s, const double ms[])
 {
-    static const char *const names[] = { "hornito product", "hornito product + bias + GELU",
-                                         "OpenBLAS product" };
-    double ms[3][MOST] = { { 0 } };
     char name[96];
+    snprintf(name, sizeof name, "%s %dx%dx%d", what, (int)s->m, (int)s->k, (int)s->n);
+    say_times(b, name, ms, b->repeats);
+}
+
+// OpenBLAS's, in a process without ours: its threads wait busily for what comes next.
+static void bench_openblas(bench *b, const shape *s)
+{
+    double ms[MOST];
     float *x = room((size_t)(s->m * s->k) * 4), *w = room((size_t)(s->k * s->n) * 4),
           *y = room((size_t)(s->m * s->n) * 4);
-    hn_plan *plan[2];
 
     draw(x, s->m * s->k);
     draw(w, s->k * s->n);
-    for (int i = 0; i < 2; i++) {
-        hn_graph *g;
-        must(hn_graph_create(&g));
-        hn_matmul_params p = { 0 };
-        if (i)
-            p = (hn_matmul_params){ .bias = input(g, "bias", 0, s->n), .act = HN_ACT_GELU };
-        hn_output(g, "y", hn_matmul(g, input(g, "x", s->m, s->k), input(g, "w", s->k, s->n), &p));
-        plan[i] = make_plan(b, &g);
-        write_drawn(plan[i], "x", s->m * s->k);
-        write_drawn(plan[i], "w", s->k * s->n);
+    for (int i = -WARMUP; i < b->repeats; i++) {
+        const double began = now_ms();
+        bare(b, s, x, w, y);
+        ms[i < 0 ? 0 : i] = now_ms() - began;
     }
-    for (int i = 0; i < b->repeats; i++)
-        for (int k = 0; k < 3; k++) {
-            if (k != 1) // OpenBLAS's threads wait busily for some 20 ms, and would be in our way
-                nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
-            for (int run = 0; run < 2; run++) { // the first is a warm-up
-                const double began = now_ms();
-                if (k < 2)
-                    must(hn_plan_run(plan[k]));
-                else
-                    bare(b, s, x, w, y);
-                ms[k][i] = now_ms() - began;
-            }
-        }
-    for (int k = 0; k < 3; k++) {
-        snprintf(name, sizeof name, "%s %dx%dx%d", names[k], (int)s->m, (int)s->k, (int)s->n);
-        say_times(b, name, ms[k], b->repeats);
-    }
-    hn_plan_destroy(&plan[0]);
-    hn_plan_destroy(&plan[1]);
+    say_product(b, "OpenBLAS product", s, ms);
     free(x);
     free(w);
     free(y);
 }
 
-static void bench_products(bench *b)
+static hn_plan *product_plan(bench *b, const shape *s, bool all)
+{
+    hn_matmul_params p = { 0 };
+    hn_graph *g;
+
+    must(hn_graph_create(&g));
+    if (all)
+        p = (hn_matmul_params){ .bias = input(g, "bias", 0, s->n), .act = HN_ACT_GELU };
+    hn_output(g, "y", hn_matmul(g, input(g, "x", s->m, s->k), input(g, "w", s->k, s->n), &p));
+    hn_plan *plan = make_plan(b, &g);
+    write_drawn(plan, "x", s->m * s->k);
+    write_drawn(plan, "w", s->k * s->n);
+    return plan;
+}
+
+// A bare product, and one with bias and GELU, in turn.
+static void bench_product(bench *b, const shape *s)
+{
+    double ms[2][MOST];
+    hn_plan *plan[] = { product_plan(b, s, false), product_plan(b, s, true) };
+
+    for (int i = -WARMUP; i < b->repeats; i++)
+        for (int k = 0; k < 2; k++) {
+            const double began = now_ms();
+            must(hn_plan_run(plan[k]));
+            ms[k][i < 0 ? 0 : i] = now_ms() - began;
+        }
+    say_product(b, "hornito product", s, ms[0]);
+    say_product(b, "hornito product + bias + GELU", s, ms[1]);
+    hn_plan_destroy(&plan[0]);
+    hn_plan_destroy(&plan[1]);
+}
+
+static void bench_products(bench *b, void (*one)(bench *b, const shape *s))
 {
     static const shape shapes[] = { { 512, 512, 512 },
                                     { 1024, 1024, 1024 },
                                     { 2048, 2048, 2048 },
                                     { 4096, 512, 1536 } };
     for (int i = 0; i < 4; i++)
-        bench_product(b, &shapes[i]);
+        one(b, &shapes[i]);
 }
-
-// ---- Whisper -------------------------------------------------------------------------------
 
 static float *read_mel(const char *path, const hn_whisper_config *c)
 {
@@ -344,7 +352,7 @@ static void bench_lm(bench *b, const char *model, int64_t put, int64_t made, boo
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: bench_peers ops|product THREADS REPEATS\n"
+    fprintf(stderr, "usage: bench_peers ops|product|openblas THREADS REPEATS\n"
                     "       bench_peers whisper THREADS REPEATS MODEL MEL.npy ID...\n"
                     "       bench_peers lm THREADS REPEATS MODEL PROMPT TOKENS f32|i8\n");
     return 2;
@@ -361,7 +369,9 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "ops"))
         bench_ops(&b);
     else if (!strcmp(argv[1], "product"))
-        bench_products(&b);
+        bench_products(&b, bench_product);
+    else if (!strcmp(argv[1], "openblas"))
+        bench_products(&b, bench_openblas);
     else if (!strcmp(argv[1], "whisper") && argc > 6)
         bench_whisper(&b, argv[4], argv[5], argv + 6, argc - 6);
     else if (!strcmp(argv[1], "lm") && argc == 8)
