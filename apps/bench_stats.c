@@ -19,38 +19,7 @@ typedef struct stats_options {
     char *family, *icd, *only;
 } stats_options;
 
-// ---- a device that only compiles -----------------------------------------------------------
-
-static hn_status no_buffer(hn_device *d, int64_t n_bytes, hn_buffer **out)
-{
-    (void)d;
-    (void)n_bytes;
-    *out = hn__calloc(1, sizeof **out);
-    return *out ? HN_OK : hn__nomem(sizeof **out);
-}
-
-static void free_buffer(hn_buffer *b)
-{
-    hn__free(b);
-}
-
-static hn_status no_write(hn_buffer *b, int64_t offset, const void *data, int64_t n)
-{
-    (void)b;
-    (void)offset;
-    (void)data;
-    (void)n;
-    return HN_OK;
-}
-
-static hn_status no_stream(hn_device *d, const hn__cmd *cmds, int64_t n, hn__stream **out)
-{
-    (void)d;
-    (void)cmds;
-    (void)n;
-    *out = NULL;
-    return HN_OK;
-}
+// ---- compiling -----------------------------------------------------------------------------
 
 static hn_status compile(hn_device *d, const bench_shape *b)
 {
@@ -73,14 +42,10 @@ static hn_status compile(hn_device *d, const bench_shape *b)
 static hn_status compile_all(hn_device *d, const char *only)
 {
     const hn__device_fns *own = d->fn;
-    hn__device_fns compiling = *own;
+    hn__device_fns compiling;
     hn_status s = HN_OK;
 
-    compiling.buffer_create = no_buffer;
-    compiling.buffer_destroy = free_buffer;
-    compiling.buffer_write = no_write;
-    compiling.stream_create = no_stream;
-    d->fn = &compiling;
+    hn__vk_compile_only(d, &compiling);
     for (int i = 0; s == HN_OK && i < bench_n_shapes; i++)
         if (!only || !strncmp(only, bench_shapes[i].name, strlen(only)))
             s = compile(d, &bench_shapes[i]);

@@ -3,15 +3,7 @@
 #define HN_ATTENTION_GRAD_LANES_GLSL
 
 #include "attention_lanes.glsl"
-
-IN(0, q);        // [batch, tq, heads, d]
-IN(1, k);        // [batch, tk, kv_heads, d]
-IN(2, v);        // like k
-IN(3, y);        // like q
-INF(4, lse);     // [batch, heads, tq]
-IN(5, dy);       // like q
-INI(6, n_keys);  // [batch], where p.has_n_keys
-OUTF(7, delta);  // like lse: sum of dy y, less dlse
+#include "attention_grad_operands.glsl"
 
 float s[MET * ROWS], dp[MET * ROWS];
 float first_met[WIDTH / 8u * MET], second_met[WIDTH / 8u * MET]; // as loaded, by eight columns

@@ -60,39 +60,6 @@ static int compile_shaders(hn_device *d)
     return n;
 }
 
-// The null device has no memory: buffers are put aside, so that a plan can be made as far as its
-// pipelines. Nothing runs.
-static hn_status no_buffer(hn_device *d, int64_t n_bytes, hn_buffer **out)
-{
-    (void)d;
-    (void)n_bytes;
-    *out = hn__calloc(1, sizeof **out);
-    return *out ? HN_OK : hn__nomem(sizeof **out);
-}
-
-static void free_buffer(hn_buffer *b)
-{
-    hn__free(b);
-}
-
-static hn_status no_write(hn_buffer *b, int64_t offset, const void *data, int64_t n)
-{
-    (void)b;
-    (void)offset;
-    (void)data;
-    (void)n;
-    return HN_OK;
-}
-
-static hn_status no_stream(hn_device *d, const hn__cmd *cmds, int64_t n, hn__stream **out)
-{
-    (void)d;
-    (void)cmds;
-    (void)n;
-    *out = NULL;
-    return HN_OK;
-}
-
 // The kernels that a plan of this instance is made of.
 static void compile_case(hn_device *d, const hn__op *op, hn_dtype type, uint64_t seed)
 {
@@ -102,7 +69,7 @@ static void compile_case(hn_device *d, const hn__op *op, hn_dtype type, uint64_t
 
     CHECK_OK(hn__case_draw(op, type, seed, &c));
     CHECK_OK(hn_graph_create(&g));
-    CHECK_OK(hn__case_graph(c, g));
+    CHECK_OK(hn__inst_graph(&c->s.inst, g));
     const hn_status s = hn_plan_create(g, d, NULL, &p);
     CHECK(s == HN_OK, "%s.%s seed %d: %s", op->name, hn_dtype_name(type), (int)seed,
           hn_error_text());
@@ -208,12 +175,8 @@ static void compile_masked(uint32_t mask, json_t *kernels, int *n_shaders, int *
     CHECK(strstr(d->info.driver, "radv"), "the driver is '%s'", d->info.driver);
     *n_shaders += compile_shaders(d);
     const hn__device_fns *own = d->fn;
-    hn__device_fns compiling = *own;
-    compiling.buffer_create = no_buffer;
-    compiling.buffer_destroy = free_buffer;
-    compiling.buffer_write = no_write;
-    compiling.stream_create = no_stream;
-    d->fn = &compiling;
+    hn__device_fns compiling;
+    hn__vk_compile_only(d, &compiling);
     compile_ops(d);
     d->fn = own;
     if (!mask)

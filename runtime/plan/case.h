@@ -34,7 +34,7 @@ void hn__draw_blocks(hn_rng *rng, hn_dtype t, void *raw, int64_t n);
 // Fills `want`.
 void hn__case_run_ref(hn__case *c);
 // The instance as a graph: inputs "in0", ..., outputs "out0", ...
-hn_status hn__case_graph(const hn__case *c, hn_graph *g);
+hn_status hn__inst_graph(const hn__inst *n, hn_graph *g);
 // Fills `got` from a plan run twice on the device: DEVICE where the two runs differ in a bit.
 hn_status hn__case_run(hn__case *c, hn_device *dev);
 // The same with one variant of the operator, tested or not.

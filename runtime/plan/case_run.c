@@ -7,9 +7,8 @@
 
 // ---- through a plan ------------------------------------------------------------------------
 
-hn_status hn__case_graph(const hn__case *c, hn_graph *g)
+hn_status hn__inst_graph(const hn__inst *n, hn_graph *g)
 {
-    const hn__inst *n = &c->s.inst;
     hn_val in[HN__MAX_IN];
     char name[16];
 
@@ -17,7 +16,7 @@ hn_status hn__case_graph(const hn__case *c, hn_graph *g)
         snprintf(name, sizeof name, "in%d", i);
         in[i] = hn_input(g, name, n->in[i]);
     }
-    const hn_val y = hn__emit(g, c->op, n->attr, in, n->n_in);
+    const hn_val y = hn__emit(g, n->op, n->attr, in, n->n_in);
     for (int k = 0; k < n->n_out; k++) {
         snprintf(name, sizeof name, "out%d", k);
         hn_output(g, name, hn__out(y, k));
@@ -70,7 +69,7 @@ static hn_status run_case(hn__case *c, hn_device *dev, const hn__variant *v)
 
     hn_status s = hn_graph_create(&g);
     if (s == HN_OK)
-        s = hn__case_graph(c, g);
+        s = hn__inst_graph(&c->s.inst, g);
     if (s == HN_OK)
         s = v ? hn__plan_forced(g, dev, c->op, v, &p) : hn_plan_create(g, dev, NULL, &p);
     hn_graph_destroy(&g);

@@ -28,21 +28,6 @@ typedef struct entrant {
 
 // ---- running one ---------------------------------------------------------------------------
 
-static hn_status make_graph(const hn__inst *n, hn_graph *g)
-{
-    static const char *const in_names[] = { "in0", "in1", "in2", "in3", "in4", "in5", "in6",
-                                            "in7" };
-    static const char *const out_names[] = { "out0", "out1", "out2", "out3" };
-    hn_val in[HN__MAX_IN];
-
-    for (int i = 0; i < n->n_in; i++)
-        in[i] = hn_input(g, in_names[i], n->in[i]);
-    const hn_val y = hn__emit(g, n->op, n->attr, in, n->n_in);
-    for (int k = 0; k < n->n_out; k++)
-        hn_output(g, out_names[k], hn__out(y, k));
-    return hn_graph_status(g);
-}
-
 // Floats between -1 and 1, so that no variant meets numbers that are slow to work with; integers
 // are 0, which is a legal index wherever there is one.
 static hn_status write_input(hn_plan *p, int i, const hn_type *t)
@@ -75,7 +60,7 @@ static hn_status enter(hn_device *d, const hn__inst *n, entrant *e)
     hn_graph *g = NULL;
     hn_status s = hn_graph_create(&g);
     if (s == HN_OK)
-        s = make_graph(n, g);
+        s = hn__inst_graph(n, g);
     if (s == HN_OK)
         s = hn__plan_forced(g, d, n->op, &e->variant, &e->plan);
     hn_graph_destroy(&g);

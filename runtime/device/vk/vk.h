@@ -10,6 +10,7 @@
 //   cut.c       how a stream is cut into submissions
 //   record.c    the command buffers of a stream; stream.c makes and runs it
 //   fault.c     from a VkResult to a status
+//   compile_only.c  a device whose pipelines are made and nothing is run
 #ifndef HN_DEVICE_VK_VK_H
 #define HN_DEVICE_VK_VK_H
 
@@ -256,6 +257,9 @@ static inline hn__vk *hn__vk_of(hn_device *d)
 
 // As hn__vk_open, with HN__VK_ flags.
 hn_status hn__vk_open_with(const hn_device_params *p, uint32_t flags, hn_device **out);
+// From now on plans made on d are compiled and never run: buffers hold nothing, streams are NULL.
+// `room` is the caller's and must stay until d->fn is put back.
+void hn__vk_compile_only(hn_device *d, hn__device_fns *room);
 // Waits for whatever was submitted, whatever comes of it. Before anything it may use is freed.
 void hn__vk_settle(hn__vk *d);
 
