@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static int64_t parts(int64_t n, int64_t size)
-{
-    return (n + size - 1) / size;
-}
-
 static uint32_t within(int64_t n, int64_t most)
 {
     return (uint32_t)(n < 1 ? 1 : n < most ? n : most);
@@ -45,8 +40,9 @@ static void tile_spec(hn__dispatch *d, int64_t tile, int64_t n_threads)
 // ---- rows of lanes -------------------------------------------------------------------------
 
 // "attention_lanes", "attention_grad_lanes_kv": rows that a lane owns, rows met in a step; of the
-// first also keys of a part, 0 for all. All is unrolled, so they are for compilers that take it: llvmpipe from Vulkan 1.4 on has 64 columns in
-// 0.7 s, that of Mesa 22.3 in 10 s, and gains nothing by them.
+// first also keys of a part, 0 for all. All is unrolled, so they are for compilers that take it:
+// llvmpipe from Vulkan 1.4 on has 64 columns in 0.7 s, that of Mesa 22.3 in 10 s, and gains
+// nothing by them.
 static bool takes_lanes(const hn_device_info *d, int64_t width)
 {
     const bool is_new = d->api_major > 1 || d->api_minor >= 4;
@@ -57,7 +53,7 @@ static bool takes_lanes(const hn_device_info *d, int64_t width)
 
 static int64_t width_of(const hn__attention_dims *a)
 {
-    return parts(a->d, 8) * 8;
+    return hn__pieces(a->d, 8) * 8;
 }
 
 // What a lane owns must stay in the first cache: `most` columns of rows of it.
@@ -80,7 +76,7 @@ static void spec(hn__dispatch *d, uint32_t size, uint32_t c2, uint32_t c3, uint3
 static void lanes_spec(hn__launch *l, hn__dispatch *d, int64_t width, int64_t batch, int64_t t)
 {
     spec(d, l->device->subgroup_size, l->variant.param[0], l->variant.param[1], (uint32_t)width);
-    hn__groups(d, batch * parts(t, d->spec[0] * d->spec[2]));
+    hn__groups(d, batch * hn__pieces(t, d->spec[0] * d->spec[2]));
 }
 
 // ---- few queries ---------------------------------------------------------------------------
@@ -93,7 +89,7 @@ enum { PART = 64 };
 static void join(const hn__inst *n, hn__launch *l, int64_t size)
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
-    const int64_t rows = a.batch * a.heads * a.tq, n_sums = rows * parts(a.tk, size);
+    const int64_t rows = a.batch * a.heads * a.tq, n_sums = rows * hn__pieces(a.tk, size);
 
     l->n_tmp = 2;
     l->tmp_bytes[0] = (int64_t)sizeof(float) * n_sums * a.d;
@@ -118,8 +114,8 @@ static void launch_split(const hn__inst *n, hn__launch *l, hn__dispatch *d)
     d->bind[4] = HN__TMP(0);
     d->bind[5] = HN__TMP(1);
     spec(d, v[0], v[1], v[2], (uint32_t)width_of(&a));
-    hn__groups(d, a.batch * a.kv_heads * parts(a.heads / a.kv_heads * a.tq, v[1]) *
-                      parts(a.tk, v[2]));
+    hn__groups(d, a.batch * a.kv_heads * hn__pieces(a.heads / a.kv_heads * a.tq, v[1]) *
+                      hn__pieces(a.tk, v[2]));
     join(n, l, v[2]);
 }
 
@@ -152,7 +148,7 @@ static void launch_lanes(const hn__inst *n, hn__launch *l, hn__dispatch *d)
     lanes_spec(l, d, width_of(&a), a.batch * a.kv_heads, a.heads / a.kv_heads * a.tq);
     d->spec[d->n_spec++] = part;
     if (part) {
-        hn__groups(d, (int64_t)d->n_groups * parts(a.tk, part));
+        hn__groups(d, (int64_t)d->n_groups * hn__pieces(a.tk, part));
         join(n, l, part);
     }
 }
@@ -160,7 +156,8 @@ static void launch_lanes(const hn__inst *n, hn__launch *l, hn__dispatch *d)
 void hn__attention_launch(const hn__inst *n, hn__launch *l)
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
-    const int64_t tile = l->variant.param[0], n_threads = a.batch * a.heads * parts(a.tq, tile);
+    const int64_t tile = l->variant.param[0],
+                  n_threads = a.batch * a.heads * hn__pieces(a.tq, tile);
     hn__dispatch *d = hn__add_dispatch(l, n, l->variant.kernel);
 
     d->bind[3] = HN__IN(n->n_in > 3 ? 3 : 0); // an absent one is not read
@@ -237,8 +234,8 @@ static void launch_grad_lanes(const hn__inst *n, hn__launch *l)
 static void launch_grad_tiles(const hn__inst *n, hn__launch *l)
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
-    const int64_t tile = l->variant.param[0], queries = a.batch * a.heads * parts(a.tq, tile),
-                  keys = a.batch * a.kv_heads * parts(a.tk, tile);
+    const int64_t tile = l->variant.param[0], queries = a.batch * a.heads * hn__pieces(a.tq, tile),
+                  keys = a.batch * a.kv_heads * hn__pieces(a.tk, tile);
 
     l->n_tmp = 4;
     l->tmp_bytes[1] = (int64_t)sizeof(float) * queries * tile * a.d;

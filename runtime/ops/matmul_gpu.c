@@ -8,11 +8,6 @@
 typedef hn__matmul_attr attr;
 typedef hn__matmul_dims dims;
 
-static int64_t tiles(int64_t n, int64_t tile)
-{
-    return (n + tile - 1) / tile;
-}
-
 // How the operands lie in memory, as the kernels want it.
 static uint32_t layout_of(const hn__inst *n)
 {
@@ -55,9 +50,10 @@ static bool tile_fits(const uint32_t *p, const hn_device_info *info)
     return tile_threads(p) <= info->max_invocations && bytes <= info->max_shared_bytes;
 }
 
+// Of any kernel whose first parameters are a tile.
 static int64_t tile_groups(const dims *d, const uint32_t *p)
 {
-    return d->batch * tiles(d->m, p[TILE_M]) * tiles(d->n, p[TILE_N]);
+    return d->batch * hn__pieces(d->m, p[TILE_M]) * hn__pieces(d->n, p[TILE_N]);
 }
 
 // The largest tile that gives a GPU enough workgroups and is not mostly beyond the edge.
@@ -132,7 +128,8 @@ static void launch_tile(const hn__inst *n, hn__launch *l)
     const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
     hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_tile");
-    const int64_t part = tiles(tiles(d.k, p[PARTS]), 32) * 32, parts = tiles(d.k, part);
+    const int64_t part = hn__pieces(hn__pieces(d.k, p[PARTS]), 32) * 32,
+                  parts = hn__pieces(d.k, part);
     struct matmul_push *push = (struct matmul_push *)k->push;
 
     k->spec[0] = tile_threads(p);
@@ -208,11 +205,6 @@ static int coop_sizes(const hn_device_info *info, hn_matrix_size out[COOP_SIZES]
     return n;
 }
 
-static int64_t coop_groups(const dims *d, const uint32_t *p)
-{
-    return d->batch * tiles(d->m, p[TILE_M]) * tiles(d->n, p[TILE_N]);
-}
-
 // The largest tile that gives enough workgroups first.
 static int coop_variants(const dims *d, const hn_device_info *info, hn__variant out[], int n)
 {
@@ -223,7 +215,7 @@ static int coop_variants(const dims *d, const hn_device_info *info, hn__variant 
         for (int i = 0; i < N_COOPS; i++)
             n += coop_of(coop_list[i], &size[s], info, &out[n]);
     int best = first;
-    while (best + 1 < n && coop_groups(d, out[best].param) < enough_groups(info) &&
+    while (best + 1 < n && tile_groups(d, out[best].param) < enough_groups(info) &&
            out[best + 1].param[TILE_M] <= out[best].param[TILE_M])
         best++;
     if (n > first) {
@@ -245,7 +237,7 @@ static void launch_coop(const hn__inst *n, hn__launch *l)
     k->spec[1 + SUBGROUP] = layout_of(n);
     k->n_spec = 2 + SUBGROUP;
     k->subgroup = l->device->subgroup_min ? p[SUBGROUP] : 0;
-    hn__groups(k, coop_groups(&d, p));
+    hn__groups(k, tile_groups(&d, p));
 }
 
 // ---- few rows ------------------------------------------------------------------------------
@@ -259,7 +251,7 @@ static void launch_vec(const hn__inst *n, hn__launch *l)
     k->spec[0] = 128;
     k->spec[k->n_spec++] = p[0];
     k->spec[k->n_spec++] = layout_of(n);
-    hn__groups(k, d.batch * tiles(d.n, 128 / p[0]));
+    hn__groups(k, d.batch * hn__pieces(d.n, 128 / p[0]));
 }
 
 int hn__matmul_gpu_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])

@@ -7,11 +7,6 @@
 typedef hn__matmul_attr attr;
 typedef hn__matmul_dims dims;
 
-static int64_t tiles(int64_t n, int64_t tile)
-{
-    return (n + tile - 1) / tile;
-}
-
 hn__dispatch *hn__matmul_dispatch(const hn__inst *n, hn__launch *l, const char *stem)
 {
     const attr *at = n->attr;
@@ -52,8 +47,9 @@ static int register_variants(const dims *d, int n, hn__variant out[])
     enum { N = sizeof tile / sizeof *tile };
     int best = 0;
 
-    while (best < N - 1 && (tile[best][0] > 2 * d->m ||
-                            d->batch * tiles(d->m, tile[best][0]) * tiles(d->n, tile[best][1]) < 256))
+    while (best < N - 1 &&
+           (tile[best][0] > 2 * d->m ||
+            d->batch * hn__pieces(d->m, tile[best][0]) * hn__pieces(d->n, tile[best][1]) < 256))
         best++;
     n = add_variant(out, n, "matmul", tile[best][0], tile[best][1]);
     for (int c = 0; c < N; c++)
@@ -79,7 +75,8 @@ static int lane_variants(const dims *d, int n, hn__variant out[])
     double cost[N], least = INFINITY;
 
     for (int i = 0; i < N; i++) {
-        cost[i] = rows[i] > d->m ? INFINITY : (double)tiles(d->m, rows[i]) * (rows[i] + FIRST);
+        cost[i] =
+            rows[i] > d->m ? INFINITY : (double)hn__pieces(d->m, rows[i]) * (rows[i] + FIRST);
         least = cost[i] < least ? cost[i] : least;
     }
     const int first = n;
@@ -127,7 +124,7 @@ void hn__matmul_launch(const hn__inst *n, hn__launch *l)
         k->spec[1] = p[0];
         k->spec[2] = p[1];
         k->n_spec = 3;
-        hn__threads(k, d.batch * tiles(d.m, p[0]) * tiles(d.n, p[1]));
+        hn__threads(k, d.batch * hn__pieces(d.m, p[0]) * hn__pieces(d.n, p[1]));
     } else if (!strcmp(l->variant.kernel, "matmul_lanes")) {
         hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_lanes");
         k->spec[0] = l->device->subgroup_size;
@@ -136,7 +133,7 @@ void hn__matmul_launch(const hn__inst *n, hn__launch *l)
         k->spec[3] = p[1];
         k->n_spec = 4;
         hn__addresses(k, 1);
-        hn__groups(k, d.batch * tiles(d.m, p[0]) * tiles(d.n, k->spec[0]));
+        hn__groups(k, d.batch * hn__pieces(d.m, p[0]) * hn__pieces(d.n, k->spec[0]));
     } else {
         hn__matmul_gpu_launch(n, l);
     }

@@ -28,6 +28,12 @@ hn_status hn__want_i32(const hn__inst *n, int i);
 // SHAPE with both types where an operand called `what` is not of the type wanted.
 hn_status hn__want_type(const hn_type *have, const hn_type *want, const char *what);
 
+// How many pieces of `size` hold n, the last of them maybe not full.
+static inline int64_t hn__pieces(int64_t n, int64_t size)
+{
+    return (n + size - 1) / size;
+}
+
 // The kind and the axis of a reduction; NONE for other operators (reduce.c).
 hn__reduce hn__reduce_of(const hn__inst *n, int *axis);
 
