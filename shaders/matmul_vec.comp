@@ -1,55 +1,75 @@
-// matmul for GPUs where m is at most 4: nothing is read twice, so it is bound by reading b. LANES
-// threads share a column's sum; a workgroup makes 128 / LANES columns.
+// matmul for GPUs where m is at most 8, however the operands lie and without subgroup operations:
+// nothing is read twice, so it is bound by reading b. LANES threads share a column's sums, or those of
+// four neighbouring columns where neighbours of b follow n.
 // types: f32 f16 bf16 f16p bf16p w_f16 w_bf16 w_f16p w_bf16p w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 
 layout(constant_id = 1) const uint LANES = 4;
-layout(constant_id = 2) const uint LAYOUT = 0;
+layout(constant_id = 2) const uint ROWS = 1; // at least m
+layout(constant_id = 3) const uint LAYOUT = 0;
 #include "matmul_four.glsl"
 
-const uint ROWS = 4u, SIZE = 128u;
-shared float part[ROWS * SIZE];
+const uint SIZE = 128u, WIDE = B_ALONG_K ? 1u : 4u; // columns of a thread
+const uint TEAMS = SIZE / LANES, COLS = TEAMS * WIDE, SUMS = ROWS * WIDE;
+shared float part[SUMS * SIZE];
+float sum[SUMS];
+
+void add_along_k(matmul_base at, uint col, uint lane)
+{
+    if (A_ALONG_K) { // four neighbours by a load
+        for (uint k = lane * 4u; k < p.k; k += LANES * 4u) {
+            const vec4 v = group_b(at.b, col, k, p.k);
+            [[unroll]] for (uint r = 0u; r < ROWS; r++)
+                sum[r * WIDE] += dot(group_a(at.a, r, k, p.k), v);
+        }
+        return;
+    }
+    for (uint k = lane; k < p.k; k += LANES) {
+        const float v = LDB(at.b + min(col, p.n - 1u) * p.b_col + k);
+        [[unroll]] for (uint r = 0u; r < ROWS; r++)
+            sum[r * WIDE] = fma(LDA(at.a + min(r, p.m - 1u) * p.a_row + k * p.a_col), v, sum[r * WIDE]);
+    }
+}
+
+void add_along_n(matmul_base at, uint col, uint lane)
+{
+    for (uint k = lane; k < p.k; k += LANES) {
+        const vec4 v = group_b(at.b, col, k, p.k);
+        [[unroll]] for (uint r = 0u; r < ROWS; r++) {
+            const float u = LDA(at.a + min(r, p.m - 1u) * p.a_row + k * p.a_col);
+            [[unroll]] for (uint w = 0u; w < WIDE; w++)
+                sum[r * WIDE + w] = fma(u, v[w], sum[r * WIDE + w]);
+        }
+    }
+}
 
 void main()
 {
     HN_GROUP_GUARD;
-    const uint cols = SIZE / LANES, blocks = (p.n + cols - 1u) / cols, me = gl_LocalInvocationID.x;
+    const uint blocks = (p.n + COLS - 1u) / COLS, me = gl_LocalInvocationID.x;
     const matmul_base at = matmul_at(group_index() / blocks);
-    const bool along_k = p.b_row == 1u; // what neighbouring threads follow
-    const uint lane = along_k ? me % LANES : me / cols, c = along_k ? me / LANES : me % cols;
-    const uint col = group_index() % blocks * cols + c, read_col = min(col, p.n - 1u);
+    const uint col = group_index() % blocks * COLS;
+    // Neighbouring threads follow what neighbours in memory do.
+    const uint lane = B_ALONG_K ? me % LANES : me / TEAMS, team = B_ALONG_K ? me / LANES : me % TEAMS;
 
-    float sum[ROWS];
+    [[unroll]] for (uint s = 0u; s < SUMS; s++)
+        sum[s] = 0.0;
+    if (B_ALONG_K)
+        add_along_k(at, col + team, lane);
+    else
+        add_along_n(at, col + team * WIDE, lane);
     [[unroll]] for (uint r = 0u; r < ROWS; r++)
-        sum[r] = 0.0;
-    uint first = lane;
-    if (A_ALONG_K && B_ALONG_K) { // four neighbours by a load
-        for (uint k = lane * 4u; k < p.k; k += LANES * 4u) {
-            const vec4 v = group_b(at.b, read_col, k, p.k);
-            [[unroll]] for (uint r = 0u; r < ROWS; r++)
-                if (r < p.m)
-                    sum[r] += dot(group_a(at.a, r, k, p.k), v);
-        }
-        first = p.k;
-    }
-    for (uint k = first; k < p.k; k += LANES) {
-        const float v = LDB(at.b + read_col * p.b_col + k * p.b_row);
-        [[unroll]] for (uint r = 0u; r < ROWS; r++)
-            if (r < p.m)
-                sum[r] = fma(LDA(at.a + r * p.a_row + k * p.a_col), v, sum[r]);
-    }
-    [[unroll]] for (uint r = 0u; r < ROWS; r++)
-        part[(r * cols + c) * LANES + lane] = sum[r];
+        [[unroll]] for (uint w = 0u; w < WIDE; w++)
+            part[(r * COLS + team * WIDE + w) * LANES + lane] = sum[r * WIDE + w];
     barrier();
 
-    for (uint i = me; i < p.m * cols; i += SIZE) { // a sum of LANES parts each
-        const uint out_col = group_index() % blocks * cols + i % cols;
+    for (uint i = me; i < p.m * COLS; i += SIZE) { // a sum of LANES parts each
         float total = 0.0;
         for (uint l = 0u; l < LANES; l++)
             total += part[i * LANES + l];
-        if (out_col < p.n)
-            matmul_store(at.y, i / cols, out_col, total);
+        if (col + i % COLS < p.n)
+            matmul_store(at.y, i / COLS, col + i % COLS, total);
     }
 }

@@ -10,6 +10,9 @@
 //   weights_scale_of(first, e), weights_quants_of(first, e)  the same of element first + e; first a
 //                      multiple of 32. With e a literal, drivers see what is the same for several
 //   weights_of(quants, k, so)  element k of the four
+//   weights_eight(i, out v, out w)  elements i to i + 3, and those WEIGHTS_APART later, which few loads
+//                      bring together: i is a multiple of 4 in the first half of 2 WEIGHTS_APART, for
+//                      q8_0 of 8
 // Every s q is exact in f32 and s q + o rounds once, as on the host.
 #ifndef HN_WEIGHTS_GLSL
 #define HN_WEIGHTS_GLSL
@@ -34,6 +37,16 @@
 #endif
 #endif
 layout(binding = WEIGHTS_BINDING) readonly buffer Weights { WEIGHT weights[]; };
+#if defined(T_W_Q4_K) || defined(T_W_Q5_K)
+layout(binding = WEIGHTS_BINDING) readonly buffer WeightsHeads { uvec4 weights_heads[]; }; // of blocks
+const uint WEIGHTS_APART = 32u;
+#elif defined(T_W_Q6_K)
+const uint WEIGHTS_APART = 64u;
+#elif defined(T_W_Q8_0)
+const uint WEIGHTS_APART = 4u;
+#elif defined(HN_BLOCKS)
+const uint WEIGHTS_APART = 16u;
+#endif
 
 // A 16-bit float's value; subnormal ones too, which unpackHalf2x16 may flush.
 float half_value(uint h)
@@ -190,6 +203,75 @@ float weights_of(uint quants, uint k, vec2 so)
 float weights_element(uint i)
 {
     return weights_of(weights_quants(i & ~3u), i & 3u, weights_scale(i));
+}
+
+vec4 weights_bytes(uint u)
+{
+    return vec4(u & 0xffu, (u >> 8) & 0xffu, (u >> 16) & 0xffu, u >> 24);
+}
+
+// Their quants, a byte each.
+uvec2 weights_eight_quants(uint i)
+{
+#if defined(T_W_Q8_0)
+    const uint q = i / 32u * 34u + 2u + i % 32u, at = q >> 2, one = weights[at], two = weights[at + 1u];
+    if ((q & 2u) == 0u)
+        return uvec2(one, two) ^ 0x80808080u;
+    const uint three = weights[at + 2u];
+    return uvec2((one >> 16) | (two << 16), (two >> 16) | (three << 16)) ^ 0x80808080u;
+#elif defined(T_W_Q4_K) || defined(T_W_Q5_K)
+    const uint at = i / 256u * SIZE_OF, j = i % 256u / 32u;
+    const uint bits = weights[(at + NIBBLES + j / 2u * 32u + i % 32u) >> 2];
+    uvec2 u = uvec2(bits, bits >> 4) & 0x0f0f0f0fu;
+#if defined(T_W_Q5_K)
+    const uint high = weights[(at + HIGH + i % 32u) >> 2] >> j;
+    u |= (uvec2(high, high >> 1) & 0x01010101u) << 4;
+#endif
+    return u;
+#elif defined(T_W_Q6_K)
+    const uint at = i / 256u * 210u, h = i % 256u / 128u, k = i % 128u / 32u;
+    const uint bits = word_at(at + 64u * h + k * 32u + i % 32u);
+    const uint high = word_at(at + 128u + 32u * h + i % 32u) >> (2u * k);
+    return (uvec2(bits, bits >> 4) & 0x0f0f0f0fu) | ((uvec2(high, high >> 4) & 0x03030303u) << 4);
+#else
+    const uint at = i / 32u * SIZE_OF, bits = word_at(at + NIBBLES + i % 32u);
+    uvec2 u = uvec2(bits, bits >> 4) & 0x0f0f0f0fu;
+#if defined(T_W_Q5_0) || defined(T_W_Q5_1)
+    const uint high = word_at(at + HIGH) >> i % 32u;
+    u |= uvec2(spread(high), spread(high >> 16));
+#endif
+    return u;
+#endif
+}
+
+// Their (s, o): xy of the first four, zw of the others.
+vec4 weights_eight_scales(uint i)
+{
+#if defined(T_W_Q4_K) || defined(T_W_Q5_K)
+    const uvec4 head = weights_heads[i / 256u * (SIZE_OF / 16u)]; // d and dmin, and 12 bytes
+    const uint j = i % 256u / 32u, first = j % 4u * 8u;
+    const uint scales = j < 4u ? head.y & 0x3f3f3f3fu : (head.w & 0x0f0f0f0fu) | ((head.y >> 2) & 0x30303030u);
+    const uint least =
+        j < 4u ? head.z & 0x3f3f3f3fu : ((head.w >> 4) & 0x0f0f0f0fu) | ((head.z >> 2) & 0x30303030u);
+    const vec2 d = vec2(half_value(head.x), -half_value(head.x >> 16));
+    return d.xyxy * vec4((scales >> first) & 0xffu, (least >> first) & 0xffu,
+                         (scales >> (first + 8u)) & 0xffu, (least >> (first + 8u)) & 0xffu);
+#elif defined(T_W_Q6_K)
+    const uint at = i / 256u * 210u + 192u, part = i % 256u / 16u;
+    const int one = int(byte_at(at + part) << 24) >> 24, two = int(byte_at(at + part + 4u) << 24) >> 24;
+    const vec2 s = half_at(at + 16u) * vec2(one, two);
+    return vec4(s.x, -32.0 * s.x, s.y, -32.0 * s.y);
+#else
+    return weights_scale_of(i & ~31u, i & 31u).xyxy;
+#endif
+}
+
+void weights_eight(uint i, out vec4 v, out vec4 w)
+{
+    const uvec2 u = weights_eight_quants(i);
+    const vec4 so = weights_eight_scales(i);
+    v = weights_bytes(u.x) * so.x + so.y;
+    w = weights_bytes(u.y) * so.z + so.w;
 }
 #endif
 

@@ -129,6 +129,7 @@ static void compile_products(hn_device *d)
         compile_product(d, types[i], 4096, 4096, 4096);
         compile_product(d, types[i], 64, 256, 4096);
         compile_product(d, types[i], 1, 4096, 4096);
+        compile_product(d, types[i], 8, 4096, 4096);
     }
 }
 

@@ -38,6 +38,16 @@ hn__dispatch *hn__matmul_dispatch(const hn__inst *n, hn__launch *l, const char *
 
 int hn__matmul_gpu_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[]);
 void hn__matmul_gpu_launch(const hn__inst *n, hn__launch *l);
+// How the operands lie in memory, as the kernels want it (push.h).
+uint32_t hn__matmul_layout(const hn__inst *n);
+// Workgroups that keep a GPU of this kind busy.
+int64_t hn__matmul_enough_groups(const hn_device_info *info);
+
+// ---- few rows on GPUs (matmul_few.c) --------------------------------------------------------
+
+// None where there are more rows than these kernels take.
+int hn__matmul_few_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[]);
+void hn__matmul_few_launch(const hn__inst *n, hn__launch *l);
 
 // ---- b as it is stored (matmul_quant.c) ----------------------------------------------------
 

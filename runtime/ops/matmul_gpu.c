@@ -1,4 +1,4 @@
-// matmul on GPUs: tiles in shared memory, and products of few rows. None of the figures that the
+// matmul on GPUs: tiles in shared memory. None of the figures that the
 // choices rest on was measured on a card; AMD's compiler gave registers and occupancy (build/radv.txt).
 #include "ops/matmul.h"
 #include "ops/shader.h"
@@ -8,8 +8,7 @@
 typedef hn__matmul_attr attr;
 typedef hn__matmul_dims dims;
 
-// How the operands lie in memory, as the kernels want it.
-static uint32_t layout_of(const hn__inst *n)
+uint32_t hn__matmul_layout(const hn__inst *n)
 {
     const attr *at = n->attr;
     const dims d = hn__matmul_dims_of(n);
@@ -21,8 +20,7 @@ static uint32_t layout_of(const hn__inst *n)
            (d.lda % 8 == 0 ? MATMUL_A_EIGHTS : 0) | (d.ldb % 8 == 0 ? MATMUL_B_EIGHTS : 0);
 }
 
-// Workgroups that keep a GPU of this kind busy.
-static int64_t enough_groups(const hn_device_info *info)
+int64_t hn__matmul_enough_groups(const hn_device_info *info)
 {
     return strcmp(info->type, "discrete") ? 24 : 128;
 }
@@ -66,7 +64,7 @@ static int best_tile(const dims *d, const hn_device_info *info)
         if (!tile_fits(p, info))
             continue;
         best = i;
-        if (p[TILE_M] < 2 * d->m && p[TILE_N] < 2 * d->n && tile_groups(d, p) >= enough_groups(info))
+        if (p[TILE_M] < 2 * d->m && p[TILE_N] < 2 * d->n && tile_groups(d, p) >= hn__matmul_enough_groups(info))
             break;
     }
     return best;
@@ -75,7 +73,7 @@ static int best_tile(const dims *d, const hn_device_info *info)
 // Parts of k that make up for workgroups that are missing; 1 where k is short.
 static uint32_t parts_of(const dims *d, const uint32_t *p, const hn_device_info *info)
 {
-    const int64_t want = enough_groups(info) / tile_groups(d, p);
+    const int64_t want = hn__matmul_enough_groups(info) / tile_groups(d, p);
 
     return want >= 8 && d->k >= 2048 ? 16 : want >= 2 && d->k >= 512 ? 4 : 1;
 }
@@ -102,7 +100,7 @@ static int tile_variants(const dims *d, const hn_device_info *info, hn__variant 
     for (int i = 0; i < N_TILES; i++) {
         const uint32_t *p = tile_list[i];
         const bool in_parts = p[TILE_M] == p[TILE_N] && p[TILE_M] < 128 && p[TM] == 4 &&
-                              2 * tile_groups(d, p) <= enough_groups(info);
+                              2 * tile_groups(d, p) <= hn__matmul_enough_groups(info);
         for (int k = 0; tile_fits(p, info) && k < (in_parts ? 3 : 1); k++)
             if (i != best || parts[k] != best_parts)
                 n = add_tile(out, n, p, parts[k]);
@@ -134,7 +132,7 @@ static void launch_tile(const hn__inst *n, hn__launch *l)
 
     k->spec[0] = tile_threads(p);
     memcpy(&k->spec[1], p, PARTS * sizeof *p);
-    k->spec[1 + PARTS] = layout_of(n);
+    k->spec[1 + PARTS] = hn__matmul_layout(n);
     k->n_spec = 2 + PARTS;
     hn__groups(k, parts * tile_groups(&d, p));
     if (p[PARTS] == 1)
@@ -215,7 +213,7 @@ static int coop_variants(const dims *d, const hn_device_info *info, hn__variant 
         for (int i = 0; i < N_COOPS; i++)
             n += coop_of(coop_list[i], &size[s], info, &out[n]);
     int best = first;
-    while (best + 1 < n && tile_groups(d, out[best].param) < enough_groups(info) &&
+    while (best + 1 < n && tile_groups(d, out[best].param) < hn__matmul_enough_groups(info) &&
            out[best + 1].param[TILE_M] <= out[best].param[TILE_M])
         best++;
     if (n > first) {
@@ -234,46 +232,28 @@ static void launch_coop(const hn__inst *n, hn__launch *l)
 
     k->spec[0] = p[WARPS_M] * p[WARPS_N] * p[SUBGROUP];
     memcpy(&k->spec[1], p, SUBGROUP * sizeof *p);
-    k->spec[1 + SUBGROUP] = layout_of(n);
+    k->spec[1 + SUBGROUP] = hn__matmul_layout(n);
     k->n_spec = 2 + SUBGROUP;
     k->subgroup = l->device->subgroup_min ? p[SUBGROUP] : 0;
     hn__groups(k, tile_groups(&d, p));
 }
 
-// ---- few rows ------------------------------------------------------------------------------
-
-static void launch_vec(const hn__inst *n, hn__launch *l)
-{
-    const uint32_t *p = l->variant.param;
-    const dims d = hn__matmul_dims_of(n);
-    hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_vec");
-
-    k->spec[0] = 128;
-    k->spec[k->n_spec++] = p[0];
-    k->spec[k->n_spec++] = layout_of(n);
-    hn__groups(k, d.batch * hn__pieces(d.n, 128 / p[0]));
-}
-
 int hn__matmul_gpu_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
 {
-    const attr *at = n->attr;
     const dims d = hn__matmul_dims_of(n);
-    int count = 0;
+    int count = hn__matmul_few_variants(n, info, out);
 
-    static const uint32_t lanes[][3] = { { 4, 16, 32 }, { 32, 16, 64 } }; // that share a column
-    for (int i = 0; i < 3 && d.m <= 4; i++)
-        out[count++] = (hn__variant){ "matmul_vec", 1, { lanes[at->transpose_b][i] } };
-    if (takes_coop(n, info))
+    if (!count && takes_coop(n, info))
         count = coop_variants(&d, info, out, count);
     return tile_variants(&d, info, out, count);
 }
 
 void hn__matmul_gpu_launch(const hn__inst *n, hn__launch *l)
 {
-    if (!strcmp(l->variant.kernel, "matmul_vec"))
-        launch_vec(n, l);
+    if (!strcmp(l->variant.kernel, "matmul_tile"))
+        launch_tile(n, l);
     else if (!strcmp(l->variant.kernel, "matmul_coop"))
         launch_coop(n, l);
     else
-        launch_tile(n, l);
+        hn__matmul_few_launch(n, l);
 }
