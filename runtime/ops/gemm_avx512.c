@@ -14,6 +14,9 @@
 
 #define AVX512 __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
 #define AVX512_INLINE AVX512 static inline __attribute__((always_inline))
+// Inlined into its loop over strips, a tile would share the registers with what is kept across
+// strips, and read part of b from the stack for every sum.
+#define AVX512_ALONE AVX512 static __attribute__((noinline))
 
 enum {
     LANES = 16,
@@ -128,17 +131,17 @@ AVX512_INLINE void multiply(const tile *t, int rows)
     }
 }
 
-AVX512 static void multiply_12(const tile *t)
+AVX512_ALONE void multiply_12(const tile *t)
 {
     multiply(t, 12);
 }
 
-AVX512 static void multiply_8(const tile *t)
+AVX512_ALONE void multiply_8(const tile *t)
 {
     multiply(t, 8);
 }
 
-AVX512 static void multiply_4(const tile *t)
+AVX512_ALONE void multiply_4(const tile *t)
 {
     multiply(t, 4);
 }
