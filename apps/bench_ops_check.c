@@ -113,26 +113,18 @@ static hn_status take_part(const bench_shape *b, const ops_sample *s, const hn_t
 // ---- inputs --------------------------------------------------------------------------------
 
 // Elements of an input: integers in [0, below), floats in [-1, 1) or, where the name begins with
-// "positive", in [0, 1). The same for every device. Allocated.
+// "positive", in [0, 1). Allocated.
 static hn_status draw_input(const char *name, const hn_type *t, int64_t below, void **out)
 {
-    const int64_t n = hn_type_numel(t);
-    const bool blocks = hn__is_quantised(t->dtype);
-    double *x = blocks ? NULL : hn__calloc((size_t)n, sizeof *x);
+    const hn__fill how = { .stream = hn__hash_string(name),
+                           .lo = strncmp(name, "positive", 8) ? -1 : 0,
+                           .hi = 1,
+                           .below = below };
     *out = hn__calloc((size_t)hn_type_bytes(t), 1);
-    hn_status s = (x || blocks) && *out ? HN_OK : hn__nomem((size_t)n * sizeof *x);
-    hn_rng rng = hn__rng(1, hn__hash_string(name));
-    const double lo = strncmp(name, "positive", 8) ? -1 : 0;
-
-    for (int64_t i = 0; s == HN_OK && !blocks && i < n; i++)
-        x[i] = hn__is_float(t->dtype) ? hn__rng_range(&rng, lo, 1)
-                                      : (double)hn__rng_below(&rng, below);
-    if (s == HN_OK && blocks)
-        hn__draw_blocks(&rng, t->dtype, *out, n / hn_dtype_block(t->dtype));
-    else if (s == HN_OK)
-        hn__from_f64(t->dtype, x, *out, n);
-    hn__free(x);
-    return s;
+    if (!*out)
+        return hn__nomem((size_t)hn_type_bytes(t));
+    hn__fill_tensor(&how, t, *out);
+    return HN_OK;
 }
 
 static const hn_type *input_type(const hn_graph *g, int64_t i)

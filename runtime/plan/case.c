@@ -48,6 +48,37 @@ void hn__draw_blocks(hn_rng *rng, hn_dtype t, void *raw, int64_t n)
     }
 }
 
+// Draws n elements, or blocks, of type t.
+static void draw_first(const hn__fill *f, hn_dtype t, int64_t n, void *raw)
+{
+    enum { PART = 256 };
+    double part[PART];
+    hn_rng rng = hn__rng(1, f->stream);
+
+    if (hn__is_quantised(t)) {
+        hn__draw_blocks(&rng, t, raw, n);
+        return;
+    }
+    for (int64_t at = 0; at < n; at += PART) {
+        const int64_t now = n - at < PART ? n - at : PART;
+        for (int64_t i = 0; i < now; i++)
+            part[i] = hn__is_float(t) ? hn__rng_range(&rng, f->lo, f->hi)
+                                      : (double)hn__rng_below(&rng, f->below);
+        hn__from_f64(t, part, (char *)raw + at * hn_dtype_size(t), now);
+    }
+}
+
+void hn__fill_tensor(const hn__fill *f, const hn_type *t, void *raw)
+{
+    enum { PERIOD = 65521, BLOCKS = 4093 };
+    const int64_t period = hn__is_quantised(t->dtype) ? BLOCKS : PERIOD;
+    const int64_t bytes = hn_type_bytes(t), size = hn_dtype_size(t->dtype), first = period * size;
+
+    draw_first(f, t->dtype, bytes < first ? bytes / size : period, raw);
+    for (int64_t at = first; at < bytes; at += first)
+        memcpy((char *)raw + at, raw, (size_t)(bytes - at < first ? bytes - at : first));
+}
+
 static hn_status draw_quantised(hn__case *c, hn_rng *rng, int i)
 {
     const hn_type *t = &c->s.inst.in[i];

@@ -31,6 +31,17 @@ hn_status hn__case_types(const hn__op *op, hn_dtype type, uint64_t seed, hn__are
 // n blocks of a quantised type: random bytes, scaled so that elements are about as large as 1.
 void hn__draw_blocks(hn_rng *rng, hn_dtype t, void *raw, int64_t n);
 
+// Elements of a tensor for measuring, the same on every device: floats in [lo, hi), integers in
+// [0, below). `stream` parts the tensors of one graph. A prime number of elements (or blocks) is
+// drawn and repeated: large tensors are quick to fill, and no two of their rows are alike.
+typedef struct hn__fill {
+    uint64_t stream;
+    double lo, hi;
+    int64_t below;
+} hn__fill;
+// raw: hn_type_bytes(t) bytes.
+void hn__fill_tensor(const hn__fill *f, const hn_type *t, void *raw);
+
 // Fills `want`.
 void hn__case_run_ref(hn__case *c);
 // The instance as a graph: inputs "in0", ..., outputs "out0", ...

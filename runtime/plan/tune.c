@@ -33,23 +33,13 @@ typedef struct entrant {
 static hn_status write_input(hn_plan *p, int i, const hn_type *t)
 {
     const char name[] = { 'i', 'n', (char)('0' + i), '\0' };
+    const hn__fill how = { .stream = (uint64_t)i, .lo = -1, .hi = 1, .below = 1 };
     const int64_t n = hn_type_bytes(t);
-    uint8_t *own = hn__calloc((size_t)n, 1);
-    hn_rng rng = hn__rng(1, (uint64_t)i);
+    void *own = hn__calloc((size_t)n, 1);
 
     if (!own)
         return hn__nomem((size_t)n);
-    if (hn__is_quantised(t->dtype)) {
-        hn__draw_blocks(&rng, t->dtype, own, hn__numel(t) / hn_dtype_block(t->dtype));
-    } else if (hn__is_float(t->dtype)) {
-        enum { PART = 1 << 12 };
-        float part[PART];
-        for (int k = 0; k < PART; k++)
-            part[k] = (float)hn__rng_range(&rng, -1, 1);
-        for (int64_t at = 0; at < hn__numel(t); at += PART)
-            hn__from_f32(t->dtype, part, own + at * hn_dtype_size(t->dtype),
-                         hn__numel(t) - at < PART ? hn__numel(t) - at : PART);
-    }
+    hn__fill_tensor(&how, t, own);
     const hn_status s = hn_plan_write(p, name, own, n);
     hn__free(own);
     return s;
