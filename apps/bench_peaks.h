@@ -21,7 +21,7 @@ typedef enum peak_id {
 
 enum { PEAK_MOST_FORMS = 8, PEAK_MOST_TIMES = 200 };
 
-// One way to write the kernel; the figure is of the best one.
+// One way to write the kernel, and what it reached; the figure is of the best one.
 typedef struct bench_peak_way {
     char text[32];
     double rate;
@@ -33,7 +33,7 @@ typedef struct bench_peak {
     double amount; // operations or bytes in that time; 0: the time itself is the figure
     char why[192]; // not empty: unsupported, and why
     bench_peak_way ways[PEAK_MOST_FORMS];
-    int n_ways;    // 0: there is one way only
+    int n_ways, best; // n_ways 0: there is one way only
 } bench_peak;
 
 typedef struct bench_peaks {
@@ -45,8 +45,13 @@ enum { PEAK_REPEATS = 11 };
 // Measures those of `wanted` (bits 1 << peak_id) and checks that the work was done: DEVICE where a
 // result is wrong. What the device or the build lacks is no error: its `why` says so.
 hn_status bench_peaks_measure(hn_device *d, unsigned wanted, bench_peaks *out);
-// Operations or bytes a second; 0 where it is unsupported, was not wanted, or is a time.
+// Operations or bytes a second, of the fastest run: what else a machine does only ever slows one
+// down, and a roof is to be what cannot be surpassed. 0 where it is unsupported, was not wanted, or
+// is a time.
 double bench_peak_rate(const bench_peaks *p, peak_id id);
+// The kernel that reached it, "12 x 16" (sums a thread x steps a turn of the loop), "8x8x8" (sizes
+// of a matrix); "" where there is one only.
+const char *bench_peak_best(const bench_peaks *p, peak_id id);
 // Object of all that were wanted; "unsupported: ..." where they are.
 json_t *bench_peaks_json(const bench_peaks *p);
 // The shortest time in which a device with these peaks can do as much arithmetic (f32) and carry

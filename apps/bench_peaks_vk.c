@@ -127,20 +127,18 @@ static hn_status work_stream(job *j, const work *w, uint64_t n_groups)
     return j->dev->fn->stream_create(j->dev, &j->cmd, 1, &j->stream);
 }
 
-// Doubles the work until a run is long enough for the clock, and measures it.
-static hn_status work_measure(job *j, const work *w, double out[PEAK_REPEATS])
+// Doubles the work until a run is long enough for the clock, and checks what comes out.
+static hn_status work_begin(job *j, const work *w)
 {
     const double least = is_software(j->dev) ? 30e-3 : 10e-3;
     double seconds = 0;
 
     for (uint64_t n = 16;; n *= 2) {
         HN_TRY(work_stream(j, w, n));
-        HN_TRY(j->dev->fn->stream_run(j->stream));
+        HN_TRY(j->dev->fn->stream_run(j->stream)); // the first is cut anew
         HN_TRY(job_time(j, &seconds));
-        if (seconds < least && n < MOST_GROUPS)
-            continue;
-        HN_TRY(job_measure(j, out));
-        return check_sums(j, w, n);
+        if (seconds >= least || n >= MOST_GROUPS)
+            return check_sums(j, w, n);
     }
 }
 
@@ -183,37 +181,48 @@ static float sum_wanted(const arithmetic *a, int chains, int lane)
     return (float)sum;
 }
 
-static hn_status arithmetic_form(hn_device *d, const arithmetic *a, uint32_t i, bench_peak *out)
+static hn_status form_begin(job *j, const arithmetic *a, uint32_t i)
 {
-    const hn__kernel_desc desc = { .spec = { usual_size(d), i }, .n_spec = 2, .n_bind = 1,
+    const uint32_t size = usual_size(j->dev);
+    const hn__kernel_desc desc = { .spec = { size, i }, .n_spec = 2, .n_bind = 1,
                                    .push_bytes = sizeof(struct peak_push) };
-    const form *f = &forms[i];
     work w = { .push = { .steps = STEPS, .x = a->x, .y = a->y },
-               .flop = a->per_step * STEPS * f->chains * usual_size(d),
-               .n_out = usual_size(d), .n_want = PEAK_LANES };
-    job j = { .dev = d };
-    double time[PEAK_REPEATS];
+               .flop = a->per_step * STEPS * forms[i].chains * size,
+               .n_out = size, .n_want = PEAK_LANES };
 
     for (int lane = 0; lane < w.n_want; lane++)
-        w.want[lane] = sum_wanted(a, (int)f->chains, lane);
-    hn_status s = job_kernel(&j, "peak", a->type, &desc);
-    if (s == HN_OK)
-        s = work_measure(&j, &w, time);
-    if (s == HN_OK)
-        bench_peak_form(out, j.cmd.flop, time, "%u x %u", f->chains, f->turn);
-    job_end(&j);
-    return s;
+        w.want[lane] = sum_wanted(a, (int)forms[i].chains, lane);
+    HN_TRY(job_kernel(j, "peak", a->type, &desc));
+    return work_begin(j, &w);
+}
+
+// All forms in turn, so that a moment in which the machine has other work falls on each.
+static hn_status forms_measure(job j[N_FORMS], const arithmetic *a, bench_peak *out)
+{
+    double seconds[N_FORMS][PEAK_REPEATS];
+
+    for (uint32_t i = 0; i < N_FORMS; i++)
+        HN_TRY(form_begin(&j[i], a, i));
+    for (int k = 0; k < PEAK_REPEATS; k++)
+        for (uint32_t i = 0; i < N_FORMS; i++)
+            HN_TRY(job_time(&j[i], &seconds[i][k]));
+    for (uint32_t i = 0; i < N_FORMS; i++)
+        bench_peak_form(out, j[i].cmd.flop, seconds[i], "%u x %u", forms[i].chains, forms[i].turn);
+    return HN_OK;
 }
 
 static hn_status peak_arithmetic(hn_device *d, peak_id id, bench_peak *out)
 {
     const arithmetic *a = arithmetic_of(id);
-    hn_status s = HN_OK;
+    job j[N_FORMS];
 
     if (a->needs && !(d->info.features & a->needs))
         return bench_peak_lacks(out, "the device has no %s", hn_feature_name(a->needs));
-    for (uint32_t i = 0; s == HN_OK && i < N_FORMS; i++)
-        s = arithmetic_form(d, a, i, out);
+    for (uint32_t i = 0; i < N_FORMS; i++)
+        j[i] = (job){ .dev = d };
+    const hn_status s = forms_measure(j, a, out);
+    for (uint32_t i = 0; i < N_FORMS; i++)
+        job_end(&j[i]);
     return s == HN_ERR_UNSUPPORTED ? bench_peak_lacks(out, "%s", hn_error_text()) : s;
 }
 
@@ -265,7 +274,9 @@ static hn_status coop_size(hn_device *d, const hn_matrix_size *m, bench_peak *ou
     if (s == HN_OK)
         s = job_kernel(&j, "peak_coop", HN_F32, &desc);
     if (s == HN_OK)
-        s = work_measure(&j, &w, time);
+        s = work_begin(&j, &w);
+    if (s == HN_OK)
+        s = job_measure(&j, time);
     if (s == HN_OK)
         bench_peak_form(out, j.cmd.flop, time, "%dx%dx%d", m->m, m->n, m->k);
     job_end(&j);
