@@ -1,4 +1,5 @@
 // hornito bench ops: its results in words, as JSON and as a page.
+#include "bench_kernels.h"
 #include "bench_ops.h"
 
 #include <math.h>
@@ -7,11 +8,17 @@
 
 #include "base/base.h"
 
-enum { OPS_COLUMNS = 7, CELL = 64 };
+enum { OPS_COLUMNS = 8, CELL = 64 };
 
 static const char *const columns[OPS_COLUMNS] = { "operator",  "shape", "median (quartiles)",
                                                   "on device", "GB/s",  "GFLOP/s",
-                                                  "of roof" };
+                                                  "of roof", "of forward" };
+
+static void print_cells(const char *const cell[OPS_COLUMNS])
+{
+    printf("%-31s %-22s %30s %13s %8s %8s %8s %10s\n", cell[0], cell[1], cell[2], cell[3],
+           cell[4], cell[5], cell[6], cell[7]);
+}
 
 static void fill_cells(const ops_result *r, char cell[OPS_COLUMNS][CELL])
 {
@@ -32,31 +39,48 @@ static void fill_cells(const ops_result *r, char cell[OPS_COLUMNS][CELL])
         snprintf(cell[6], CELL, "%.1f %%", 100 * r->roof_s / s);
     else
         snprintf(cell[6], CELL, "unsupported");
+    if (r->of_forward > 0)
+        snprintf(cell[7], CELL, "%.0f %%", 100 * r->of_forward);
+    else
+        cell[7][0] = 0;
+}
+
+// A line a kernel.
+static void print_kernels(const json_t *kernels)
+{
+    char text[1024];
+    for (size_t i = 0; i < json_array_size(kernels); i++)
+        printf("  %s\n", bench_kernel_text(json_array_get(kernels, i), text, sizeof text));
 }
 
 void ops_print_row(const ops_result *r)
 {
     char cell[OPS_COLUMNS][CELL];
     if (*r->failed) {
-        printf("%-24s %-22s  FAILED: %s\n", r->shape->name, r->shape->shape, r->failed);
+        printf("%-31s %-22s  FAILED: %s\n", r->shape->name, r->shape->shape, r->failed);
         return;
     }
     fill_cells(r, cell);
-    printf("%-24s %-22s %32s %13s %8s %8s %8s\n", cell[0], cell[1], cell[2], cell[3], cell[4],
-           cell[5], cell[6]);
+    print_cells((const char *const[]){ cell[0], cell[1], cell[2], cell[3], cell[4], cell[5],
+                                       cell[6], cell[7] });
+    print_kernels(r->kernels);
 }
 
-void ops_print_head(const hn_device *d, const bench_peaks *peaks)
+void ops_print_head(const ops_options *o, const hn_device *d, const bench_peaks *peaks)
 {
     const hn_device_info *i = hn_device_get_info(d);
     const double fma = bench_peak_rate(peaks, PEAK_FMA_F32),
                  copy = bench_peak_rate(peaks, PEAK_COPY);
+    const char *form = bench_peak_best(peaks, PEAK_FMA_F32);
     printf("%s: %s %s\n", i->spec, i->name, i->driver);
     if (fma > 0 && copy > 0)
-        printf("roof: %.4g GFLOP/s of f32 on registers, %.4g GB/s of a copy (read and written)\n",
-               fma * 1e-9, copy * 1e-9);
-    printf("\n%-24s %-22s %32s %13s %8s %8s %8s\n", columns[0], columns[1], columns[2], columns[3],
-           columns[4], columns[5], columns[6]);
+        printf("roof: %.4g GFLOP/s of f32 on registers%s%s, %.4g GB/s of a copy (read and "
+               "written): the fastest loops of `bench peaks`\n",
+               fma * 1e-9, *form ? ", sums a thread x steps a turn " : "", form, copy * 1e-9);
+    if (o->no_stats)
+        printf("kernels: unsupported: %s\n", o->no_stats);
+    putchar('\n');
+    print_cells(columns);
 }
 
 json_t *ops_row_json(const ops_result *r)
@@ -84,6 +108,10 @@ json_t *ops_row_json(const ops_result *r)
     } else {
         app_json_set(o, "roof_share", app_json_text("unsupported"));
     }
+    if (r->of_forward > 0)
+        app_json_set(o, "of_forward", app_json_number(r->of_forward));
+    if (r->kernels)
+        app_json_set(o, "kernels", json_incref(r->kernels));
     app_json_set(o, "error", app_json_number(r->error));
     app_json_set(o, "checked", app_json_int(r->n_checked));
     app_json_set(o, "outputs", app_json_int(r->n_outputs));
@@ -99,11 +127,11 @@ typedef struct page_text {
 // Bars of what part of the roof each row reaches.
 static void page_shares(report *page, const ops_result *r, int n, const page_text *text)
 {
-    const char *labels[OPS_MOST_SHAPES], *const series[] = { "share" };
-    double share[OPS_MOST_SHAPES];
+    const char *labels[BENCH_MOST_SHAPES], *const series[] = { "share" };
+    double share[BENCH_MOST_SHAPES];
     int k = 0;
 
-    for (int i = 0; i < n && k < OPS_MOST_SHAPES; i++) {
+    for (int i = 0; i < n && k < BENCH_MOST_SHAPES; i++) {
         if (*r[i].failed || !(r[i].roof_s > 0))
             continue;
         labels[k] = text[i].label;
@@ -120,11 +148,11 @@ static void page_roofline(report *page, const bench_peaks *peaks, const ops_resu
 {
     const double fma = bench_peak_rate(peaks, PEAK_FMA_F32) * 1e-9,
                  copy = bench_peak_rate(peaks, PEAK_COPY) * 1e-9;
-    double x[OPS_MOST_SHAPES], y[OPS_MOST_SHAPES], least = 1, most = 1;
-    const char *labels[OPS_MOST_SHAPES];
+    double x[BENCH_MOST_SHAPES], y[BENCH_MOST_SHAPES], least = 1, most = 1;
+    const char *labels[BENCH_MOST_SHAPES];
     int k = 0;
 
-    for (int i = 0; i < n && k < OPS_MOST_SHAPES; i++) {
+    for (int i = 0; i < n && k < BENCH_MOST_SHAPES; i++) {
         if (*r[i].failed || !(r[i].shape->flop > 0))
             continue;
         labels[k] = text[i].label;
@@ -153,7 +181,7 @@ static void page_roofline(report *page, const bench_peaks *peaks, const ops_resu
 void ops_page(report *page, const bench_peaks *peaks, const ops_result *r, int n)
 {
     page_text *text = hn__calloc((size_t)n, sizeof *text);
-    const char *cells[OPS_MOST_SHAPES * OPS_COLUMNS];
+    const char *cells[BENCH_MOST_SHAPES * OPS_COLUMNS];
 
     report_section(page, "Operators");
     report_text(
@@ -162,7 +190,9 @@ void ops_page(report *page, const bench_peaks *peaks, const ops_result *r, int n
         "a large result, drawn by a fixed seed, and all of a small one. Rates count what is "
         "read and written once; they are of the device's own clock where it has one. The roof "
         "is the longer of arithmetic at the measured f32 peak and bytes at the measured copy "
-        "rate: %.4g GFLOP/s, %.4g GB/s. What caches hold can be above it.",
+        "rate: %.4g GFLOP/s, %.4g GB/s, the fastest loops that `bench peaks` has. What caches hold "
+        "can be above it. Backward products (dx, dw) are given as shares of the rate of the "
+        "forward one too.",
         n ? r[0].wall.n : 0, bench_peak_rate(peaks, PEAK_FMA_F32) * 1e-9,
         bench_peak_rate(peaks, PEAK_COPY) * 1e-9);
     for (int i = 0; text && i < n; i++) {

@@ -1,8 +1,12 @@
 // Operators with the shapes that models give them: those of the training step of `bench step`
 // (batch 4, 256 positions, width 256, 4 heads, feed-forward 1024, 4096 tokens), of larger ones, of
 // decoding with stored weights, and of convolutional and quantising models.
+// And, in lists of their own, what cards are measured by.
 #include "bench_shapes.h"
 
+#include <string.h>
+
+#include "app.h"
 #include "hornito/ops.h"
 
 static hn_val f32(hn_graph *g, const char *name, int rank, const int64_t dim[])
@@ -78,40 +82,30 @@ void bench_shape_build(const bench_shape *b, const int64_t d[BENCH_DIMS], hn_gra
 // ---- attention, norms, loss ----------------------------------------------------------------
 
 // d: batch, positions, heads, width of a head.
-static hn_val attention_of(hn_graph *g, const int64_t d[], bool causal, hn_val in[3])
+static hn_val attention_of(hn_graph *g, const int64_t d[], hn_dtype t, bool causal, hn_val in[3])
 {
+    static const char *const names[] = { "q", "k", "v" };
     const hn_attention_params p = { .causal = causal };
-    in[0] = F32(g, "q", d[0], d[1], d[2], d[3]);
-    in[1] = F32(g, "k", d[0], d[1], d[2], d[3]);
-    in[2] = F32(g, "v", d[0], d[1], d[2], d[3]);
+    for (int i = 0; i < 3; i++)
+        in[i] = hn_input(g, names[i], (hn_type){ t, 4, { d[0], d[1], d[2], d[3] } });
     return hn_attention(g, in[0], in[1], in[2], &p);
 }
 
-static void attention(hn_graph *g, const int64_t d[])
-{
-    hn_val in[3];
-    hn_output(g, "y", attention_of(g, d, false, in));
-}
-
-static void attention_causal(hn_graph *g, const int64_t d[])
-{
-    hn_val in[3];
-    hn_output(g, "y", attention_of(g, d, true, in));
-}
-
-static void attention_grad(hn_graph *g, const int64_t d[])
-{
-    hn_val in[3];
-    const hn_val y = attention_of(g, d, false, in);
-    keep_gradients(g, y, in, 3);
-}
-
-static void attention_causal_grad(hn_graph *g, const int64_t d[])
-{
-    hn_val in[3];
-    const hn_val y = attention_of(g, d, true, in);
-    keep_gradients(g, y, in, 3);
-}
+#define ATTENTION_OF(name, type, is_causal)                                                       \
+    static void name(hn_graph *g, const int64_t d[])                                              \
+    {                                                                                             \
+        hn_val in[3];                                                                             \
+        hn_output(g, "y", attention_of(g, d, type, is_causal, in));                               \
+    }                                                                                             \
+    static void name##_grad(hn_graph *g, const int64_t d[])                                       \
+    {                                                                                             \
+        hn_val in[3];                                                                             \
+        const hn_val y = attention_of(g, d, type, is_causal, in);                                 \
+        keep_gradients(g, y, in, 3);                                                              \
+    }
+ATTENTION_OF(attention, HN_F32, false)
+ATTENTION_OF(attention_causal, HN_F32, true)
+ATTENTION_OF(attention_causal_f16, HN_F16, true)
 
 // Few queries: positions, query heads, keys, key heads. Of a model that decodes, and of Whisper.
 static void attention_few(hn_graph *g, const int64_t d[])
@@ -327,6 +321,14 @@ enum { ROWS = 1, INNER = 2, COLS = 4 }; // of bench_shape.cut
         }                                                                                         \
     }
 #define PRODUCT(name, lay, m, k, n) PRODUCT_OF(name, lay, m, k, n, HN_F32)
+// What comes out is rounded to f16: half of 2^-10 of it, and as much again by the sum's own order.
+#define PRODUCT_F16(name, lay, m, k, n)                                                           \
+    {                                                                                             \
+        name, #m "x" #k " " #k "x" #n, MKN(m, k, n), 2e-3, 0, NULL, { m, k, n }, ROWS | COLS,     \
+        {                                                                                         \
+            lay, HN_F16, HN_F16                                                                   \
+        }                                                                                         \
+    }
 #define PLAIN false, false
 #define DX false, true // times w as it lies, transposed
 #define DW true, false // x transposed, times dy
@@ -362,7 +364,7 @@ enum { ROWS = 1, INNER = 2, COLS = 4 }; // of bench_shape.cut
     STORED("f32", m, k, n, HN_F32), STORED("q8_0", m, k, n, HN_Q8_0),                             \
         STORED("q4_1", m, k, n, HN_Q4_1)
 
-const bench_shape bench_shapes[] = {
+static const bench_shape models[] = {
     PRODUCT("matmul", PLAIN, 512, 512, 512),
     PRODUCT("matmul", PLAIN, 1024, 1024, 1024),
     PRODUCT("matmul", PLAIN, 2048, 2048, 2048),
@@ -441,4 +443,54 @@ const bench_shape bench_shapes[] = {
     { "code_scatter", "1024x512 to 4096", 0, 1e-12, 512, code_scatter, { 1024, 512, 4096 }, ROWS },
     { "code_gather", "1024x4096 to 512", 0, 1e-5, 512, code_gather, { 1024, 512, 4096 }, ROWS },
 };
-const int bench_n_shapes = sizeof bench_shapes / sizeof *bench_shapes;
+
+// What a card is measured by: products and attention of a GPT-2 of 124 M parameters and larger,
+// matrix-vector products of 64 MiB and more, and rows that no cache holds. n: of square products; k:
+// of the vectors; b, t, h: of attention; r: rows.
+#define GPU_PRODUCTS(n)                                                                           \
+    PRODUCT("matmul f32", PLAIN, n, n, n), PRODUCT("matmul f32 dx", DX, n, n, n),                 \
+        PRODUCT("matmul f32 dw", DW, n, n, n), PRODUCT_F16("matmul f16", PLAIN, n, n, n),         \
+        PRODUCT_F16("matmul f16 dx", DX, n, n, n), PRODUCT_F16("matmul f16 dw", DW, n, n, n)
+#define GPU_VECTORS(k, n_f32, n_f16, n_q8, n_q4)                                                  \
+    STORED("f32", 1, k, n_f32, HN_F32), STORED("f16", 1, k, n_f16, HN_F16),                       \
+        STORED("q8_0", 1, k, n_q8, HN_Q8_0), STORED("q4_1", 1, k, n_q4, HN_Q4_1)
+#define GPU_ATTENTION(b, t, h)                                                                    \
+    HEADS("attention causal f32", b, t, h, ATTENTION(t, (b) * (h)) / 2, 1e-5, attention_causal),  \
+        HEADS("attention causal f32 both ways", b, t, h, 3.5 * ATTENTION(t, (b) * (h)) / 2, 3e-5, \
+              attention_causal_grad),                                                             \
+        HEADS("attention causal f16", b, t, h, ATTENTION(t, (b) * (h)) / 2, 2e-3,                 \
+              attention_causal_f16),                                                              \
+        HEADS("attention causal f16 both ways", b, t, h, 3.5 * ATTENTION(t, (b) * (h)) / 2, 1e-2, \
+              attention_causal_f16_grad)
+#define GPU_ROWS(r)                                                                               \
+    ROWWISE("softmax", r, 4096, 1e-5, 0, softmax),                                                \
+        ROWWISE("rms_norm", r, 4096, 1e-5, 0, rms_norm),                                          \
+        ROWWISE("layer_norm", r, 4096, 1e-5, 0, layer_norm),                                      \
+        ROWWISE("gelu", r, 4096, 1e-5, 0, pointwise_gelu), ROWWISE("add", r, 4096, 1e-6, 0, add)
+
+static const bench_shape gpu[] = { GPU_PRODUCTS(4096),
+                                   GPU_VECTORS(4096, 4096, 8192, 16384, 32768),
+                                   GPU_ATTENTION(4, 1024, 12), GPU_ROWS(8192) };
+static const bench_shape gpu_small[] = { GPU_PRODUCTS(256), GPU_VECTORS(256, 256, 512, 1024, 2048),
+                                         GPU_ATTENTION(1, 64, 12), GPU_ROWS(64) };
+
+#define LIST(name, shapes) { name, shapes, sizeof shapes / sizeof *shapes }
+static const bench_list lists[] = { LIST("models", models), LIST("gpu", gpu),
+                                    LIST("gpu-small", gpu_small) };
+enum { N_LISTS = sizeof lists / sizeof *lists };
+_Static_assert(sizeof models / sizeof *models <= BENCH_MOST_SHAPES, "tables of this size");
+
+int bench_list_usage(const char *name, const bench_list **out)
+{
+    const char *names[N_LISTS];
+    for (int i = 0; i < N_LISTS; i++) {
+        names[i] = lists[i].name;
+        if (!strcmp(name ? name : "models", names[i])) {
+            *out = &lists[i];
+            return -1;
+        }
+    }
+    const int near = app_nearest(name, names, N_LISTS);
+    return app_usage("--list %s: there are models, gpu, gpu-small%s%s", name,
+                     near < 0 ? "" : "; did you mean ", near < 0 ? "" : names[near]);
+}

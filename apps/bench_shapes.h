@@ -4,6 +4,8 @@
 
 #include "hornito/graph.h"
 
+#include <popt.h>
+
 enum { BENCH_DIMS = 4 };
 
 // Products of x [m, k] and w [k, n], where they lie as the flags say.
@@ -28,7 +30,18 @@ typedef struct bench_shape {
 // The graph of a shape with the sizes `dim`: b->dim for all of it.
 void bench_shape_build(const bench_shape *b, const int64_t dim[BENCH_DIMS], hn_graph *g);
 
-extern const bench_shape bench_shapes[];
-extern const int bench_n_shapes;
+typedef struct bench_list {
+    const char *name;
+    const bench_shape *shapes;
+    int n;
+} bench_list;
+
+enum { BENCH_MOST_SHAPES = 128 };
+#define BENCH_LIST_OPTION(name)                                                                   \
+    { "list", 0, POPT_ARG_STRING, &(name), 0,                                                     \
+      "models: of models that a processor trains and runs (the default); gpu: as large as a "     \
+      "card needs them; gpu-small: the same rows, small", "NAME" }
+// The list of this name; NULL stands for "models". -1, or a usage error that was said.
+int bench_list_usage(const char *name, const bench_list **out);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/os.h"
+#include "bench_kernels.h"
 #include "bench_shapes.h"
 #include "device/vk/vk.h"
 
@@ -16,7 +17,8 @@ static const char radv_icd[] = "/usr/share/vulkan/icd.d/radeon_icd.x86_64.json";
 
 typedef struct stats_options {
     bench_options bench;
-    char *family, *icd, *only;
+    char *family, *icd, *only, *list_name;
+    const bench_list *list;
 } stats_options;
 
 // ---- compiling -----------------------------------------------------------------------------
@@ -39,57 +41,33 @@ static hn_status compile(hn_device *d, const bench_shape *b)
     return hn_context(s, "%s %s", b->name, b->shape);
 }
 
-static hn_status compile_all(hn_device *d, const char *only)
+static hn_status compile_all(hn_device *d, const bench_list *list, const char *only)
 {
     const hn__device_fns *own = d->fn;
     hn__device_fns compiling;
     hn_status s = HN_OK;
 
     hn__vk_compile_only(d, &compiling);
-    for (int i = 0; s == HN_OK && i < bench_n_shapes; i++)
-        if (!only || !strncmp(only, bench_shapes[i].name, strlen(only)))
-            s = compile(d, &bench_shapes[i]);
+    for (int i = 0; s == HN_OK && i < list->n; i++)
+        if (!only || !strncmp(only, list->shapes[i].name, strlen(only)))
+            s = compile(d, &list->shapes[i]);
     d->fn = own;
     return s;
 }
 
 // ---- figures -------------------------------------------------------------------------------
 
-static bool is_figure(const hn__vk_stat *s)
-{
-    return !strstr(s->name, "ash"); // hashes say nothing
-}
-
-static hn_status add_kernel(hn__vk *d, const hn__kernel *k, bool print, json_t *rows)
-{
-    hn__vk_stat *s;
-    int n;
-    HN_TRY(hn__vk_kernel_stats(d, k, &s, &n));
-    json_t *o = app_json_object(), *constants = app_json_array();
-    app_json_set(o, "kernel", app_json_text(k->name));
-    for (int i = 0; i < k->n_spec; i++)
-        app_json_add(constants, app_json_int(k->spec[i]));
-    app_json_set(o, "constants", constants);
-    if (print)
-        printf("%s", k->name);
-    for (int i = 0; i < n; i++) {
-        if (!is_figure(&s[i]))
-            continue;
-        app_json_set(o, s[i].name, app_json_number(s[i].value));
-        if (print)
-            printf("%s %s %g", i ? "," : ":", s[i].name, s[i].value);
-    }
-    if (print)
-        printf("\n");
-    app_json_add(rows, o);
-    hn__free(s);
-    return HN_OK;
-}
-
 static hn_status add_all(hn_device *d, bool print, json_t *rows)
 {
-    for (const hn__kernel *k = hn__vk_of(d)->kernels; k; k = k->next)
-        HN_TRY(add_kernel(hn__vk_of(d), k, print, rows));
+    char text[1024];
+    json_t *row;
+
+    for (const hn__kernel *k = hn__vk_of(d)->kernels; k; k = k->next) {
+        HN_TRY(bench_kernel_json(d, k, &row));
+        if (print)
+            puts(bench_kernel_text(row, text, sizeof text));
+        app_json_add(rows, row);
+    }
     return HN_OK;
 }
 
@@ -116,8 +94,8 @@ static hn_status open_capturing(const stats_options *o, hn_device **d)
                                  .phone = o->bench.dev.phone,
                                  .no_self_test = true };
     HN_TRY(choose_family(o));
-    HN_TRY(hn__vk_open_with(&p, HN__VK_CAPTURE, d));
-    if (!((*d)->info.features & HN_FEATURE_EXEC_STATS))
+    HN_TRY(hn__vk_open(&p, d));
+    if (!hn__vk_capture(*d))
         return hn_fail(HN_ERR_UNSUPPORTED, "unsupported: '%s' says nothing of its kernels",
                        (*d)->info.name);
     return HN_OK;
@@ -134,7 +112,7 @@ static int stats(const stats_options *o)
     if (s == HN_OK && print)
         printf("%s, %s: kernels of the shapes of bench ops\n\n", d->info.name, d->info.driver);
     if (s == HN_OK)
-        s = compile_all(d, o->only);
+        s = compile_all(d, o->list, o->only);
     if (s == HN_OK)
         s = add_all(d, print, rows);
     int rc = app_fail(s);
@@ -156,6 +134,7 @@ int app_bench_stats(int argc, const char **argv)
           "an AMD GPU that is not here, by RADV: navi21, gfx1100, ...", "NAME" },
         { "icd", 0, POPT_ARG_STRING, &o.icd, 0, "RADV's ICD file, for --family", "FILE" },
         { "op", 0, POPT_ARG_STRING, &o.only, 0, "only those whose names begin so", "NAME" },
+        BENCH_LIST_OPTION(o.list_name),
         { "json", 0, POPT_ARG_STRING, &o.bench.json, 0,
           "results for machines (-: standard output)", "FILE" },
         { "device", 'd', POPT_ARG_STRING, &o.bench.dev.spec, 0,
@@ -168,6 +147,8 @@ int app_bench_stats(int argc, const char **argv)
     const char *spec = o.bench.dev.spec;
     if (rc < 0 && spec && strncmp(spec, "vulkan", 6))
         rc = app_usage("--device %s: Vulkan drivers alone say this of their kernels", spec);
+    if (rc < 0)
+        rc = bench_list_usage(o.list_name, &o.list);
     if (rc < 0)
         rc = stats(&o);
     return app_end(&args, rc);

@@ -149,28 +149,28 @@ static hn_status tune_shape(const bench_shape *b, hn_device *d)
     return hn_context(s, "%s %s", b->name, b->shape);
 }
 
-static int tune_all(hn_device *d, const char *op)
+static int tune_all(hn_device *d, const bench_list *list, const char *op)
 {
     progress p;
     int rc = APP_DONE, i = 0;
 
-    progress_begin(&p, "tune", bench_n_shapes, 0, 1, "shapes");
-    for (; !rc && i < bench_n_shapes && !app_interrupted(); i++) {
-        if (op && strncmp(bench_shapes[i].name, op, strlen(op)))
+    progress_begin(&p, "tune", list->n, 0, 1, "shapes");
+    for (; !rc && i < list->n && !app_interrupted(); i++) {
+        if (op && strncmp(list->shapes[i].name, op, strlen(op)))
             continue;
         if (!(hn_device_tune_left(d) > 0))
             break;
-        progress_update(&p, i, bench_shapes[i].name);
-        rc = app_fail(tune_shape(&bench_shapes[i], d));
+        progress_update(&p, i, list->shapes[i].name);
+        rc = app_fail(tune_shape(&list->shapes[i], d));
     }
     progress_end(&p);
-    if (!rc && i < bench_n_shapes)
+    if (!rc && i < list->n)
         printf("stopped after %d of %d shapes: what was measured is kept; run it again for the "
-               "others\n", i, bench_n_shapes);
+               "others\n", i, list->n);
     return rc;
 }
 
-static int tune(app_device_options *o, double seconds, const char *op)
+static int tune(app_device_options *o, double seconds, const bench_list *list, const char *op)
 {
     hn_device *d = NULL;
 
@@ -184,7 +184,7 @@ static int tune(app_device_options *o, double seconds, const char *op)
         app_catch_interrupts();
         hn_device_tune(d, seconds);
         print_header(d);
-        rc = tune_all(d, op);
+        rc = tune_all(d, list, op);
     }
     if (!rc)
         print_tuned(d);
@@ -195,17 +195,21 @@ int app_tune(int argc, const char **argv)
 {
     app_device_options dev = { 0 };
     double seconds = 120;
-    char *op = NULL;
+    char *op = NULL, *name = NULL;
+    const bench_list *list;
     const struct poptOption options[] = {
         { "seconds", 's', POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &seconds, 0,
           "measure this long at most", "N" },
         { "op", 0, POPT_ARG_STRING, &op, 0, "shapes whose name begins so", "NAME" },
+        BENCH_LIST_OPTION(name),
         APP_DEVICE_OPTIONS(dev),
         APP_COMMON_OPTIONS,
     };
     app_args args;
     int rc = app_begin(argc, argv, options, &args);
     if (rc < 0)
-        rc = tune(&dev, seconds, op);
+        rc = bench_list_usage(name, &list);
+    if (rc < 0)
+        rc = tune(&dev, seconds, list, op);
     return app_end(&args, rc);
 }

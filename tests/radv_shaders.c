@@ -172,7 +172,8 @@ static void compile_masked(uint32_t mask, json_t *kernels, int *n_shaders, int *
     const hn_device_params params = { .spec = "vulkan", .mask = mask };
     hn_device *d;
 
-    CHECK_OK(hn__vk_open_with(&params, HN__VK_CAPTURE, &d));
+    CHECK_OK(hn__vk_open(&params, &d));
+    CHECK(hn__vk_capture(d), "'%s' keeps no statistics", d->info.name);
     CHECK(strstr(d->info.driver, "radv"), "the driver is '%s'", d->info.driver);
     *n_shaders += compile_shaders(d);
     const hn__device_fns *own = d->fn;

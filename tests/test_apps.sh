@@ -137,6 +137,7 @@ bench() {
     expect 0 "f32 multiply and add" bench peaks --device cpu --json peaks.json --html peaks.html
     python3 -c 'import json
 p = json.load(open("peaks.json"))["peaks"]
+assert p["fma_f32"]["rate"] >= p["fma_f32"]["median_rate"] > 0
 assert p["fma_f32"]["rate"] > 0 and p["copy"]["rate"] > 0 and p["wake"]["wall"]["median_ms"] > 0
 assert "rate" not in p["coopmat_f16"] and p["coopmat_f16"]["unsupported"]' || failed "bench peaks --json"
     expect 0 "no difference" bench compare peaks.json peaks.json --fail-slower 0 --html compare.html
@@ -180,6 +181,14 @@ assert s[0]["not_here"] and s[2]["wall"]["n"] == 3 and s[3]["name"] == "training
     grep -q '"roof_share": *[0-9]' out || failed "bench ops: no share of the roof"
     grep -q 'chart-0' ops.html || failed "bench ops: no chart in its page"
     grep -qE ' (src|href)=' ops.html && failed "bench ops: its page is not self-contained"
+    expect 0 "kernels: unsupported" bench ops --list gpu-small --op 'matmul f32' --stats --device cpu --json products.json
+    python3 -c 'import json
+d = json.load(open("products.json"))
+dx = {r["op"]: r for r in d["ops"]}["matmul f32 dx"]
+forward = d["ops"][0]
+assert d["list"] == "gpu-small" and d["kernels_unsupported"] and d["peaks"]["fma_f32"]["rate"] > 0
+assert abs(dx["of_forward"] - dx["gflop_per_s"] / forward["gflop_per_s"]) < 1e-6, dx' || failed "bench ops --list"
+    expect 2 "did you mean gpu" bench ops --list gpux
     expect 0 '"between_variants"' bench step --small --device cpu --json - --export step.safetensors
     python3 -c 'import json
 d = json.load(open("out"))

@@ -221,6 +221,11 @@ static hn_status all_stats(hn__vk *d, const hn__kernel *k, stat_list *l)
     return HN_OK;
 }
 
+bool hn__vk_capture(hn_device *d)
+{
+    return hn__vk_of(d)->capture = (d->info.features & HN_FEATURE_EXEC_STATS) != 0;
+}
+
 hn_status hn__vk_kernel_stats(hn__vk *d, const hn__kernel *k, hn__vk_stat **out, int *out_n)
 {
     *out = NULL;

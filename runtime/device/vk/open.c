@@ -265,26 +265,25 @@ static double default_ns(const hn__vk_probe *p)
     return 200e6;
 }
 
-static hn_status open_device(hn__vk *d, const hn_device_params *p, uint32_t flags)
+static hn_status open_device(hn__vk *d, const hn_device_params *p)
 {
     HN_TRY(p->vulkan ? open_borrowed(d, p) : open_own(d, p));
     d->phys = d->probe.phys;
     d->limits = d->probe.limits;
     d->head.info = d->probe.info;
-    d->capture = (flags & HN__VK_CAPTURE) && (d->head.info.features & HN_FEATURE_EXEC_STATS);
     d->ins.vkGetPhysicalDeviceMemoryProperties(d->phys, &d->mem);
     d->submit_ns = p->submit_ms > 0 ? 1e6 * p->submit_ms : default_ns(&d->probe);
     return hn__vk_cache_open(d, p->cache_dir);
 }
 
-hn_status hn__vk_open_with(const hn_device_params *p, uint32_t flags, hn_device **out)
+hn_status hn__vk_open(const hn_device_params *p, hn_device **out)
 {
     *out = NULL;
     hn__vk *d = hn__calloc(1, sizeof *d);
     if (!d)
         return hn__nomem(sizeof *d);
     d->head.fn = &fns;
-    const hn_status s = open_device(d, p, flags);
+    const hn_status s = open_device(d, p);
     if (s != HN_OK) {
         close_device(&d->head);
         return s;
@@ -293,11 +292,6 @@ hn_status hn__vk_open_with(const hn_device_params *p, uint32_t flags, hn_device 
             d->head.reason);
     *out = &d->head;
     return HN_OK;
-}
-
-hn_status hn__vk_open(const hn_device_params *p, hn_device **out)
-{
-    return hn__vk_open_with(p, 0, out);
 }
 
 void hn__vk_settle(hn__vk *d)

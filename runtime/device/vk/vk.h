@@ -192,8 +192,10 @@ typedef struct hn__vk_stat {
     char executable[64], name[64];
     double value;
 } hn__vk_stat;
-// All figures of a kernel of a device opened with HN__VK_CAPTURE. *out is freed by hn__free.
-// UNSUPPORTED where the driver or the opening does not keep them.
+// From now on the driver keeps statistics of every kernel that is made. False where it has none.
+bool hn__vk_capture(hn_device *d);
+// All figures of a kernel made after hn__vk_capture. *out is freed by hn__free.
+// UNSUPPORTED where the driver does not keep them.
 hn_status hn__vk_kernel_stats(hn__vk *d, const hn__kernel *k, hn__vk_stat **out, int *out_n);
 
 // Makes d->cache, from the file in `dir` where it is this driver's. dir may be NULL.
@@ -219,8 +221,6 @@ void hn__vk_barrier(const hn__vk *d, VkCommandBuffer cb, const hn__barrier *b);
 
 // ---- open.c --------------------------------------------------------------------------------
 
-#define HN__VK_CAPTURE 1u // keep the driver's statistics with every pipeline
-
 struct hn__vk {
     hn_device head;
     hn__vk_instance ins;
@@ -228,7 +228,7 @@ struct hn__vk {
     VkDevice dev;
     VkQueue queue;
     bool owned; // instance and device are ours
-    bool capture;
+    bool capture; // hn__vk_capture
     struct VolkDeviceTable vk;
     hn__vk_limits limits;
     hn__vk_probe probe;
@@ -255,8 +255,6 @@ static inline hn__vk *hn__vk_of(hn_device *d)
     return (hn__vk *)d;
 }
 
-// As hn__vk_open, with HN__VK_ flags.
-hn_status hn__vk_open_with(const hn_device_params *p, uint32_t flags, hn_device **out);
 // From now on plans made on d are compiled and never run: buffers hold nothing, streams are NULL.
 // `room` is the caller's and must stay until d->fn is put back.
 void hn__vk_compile_only(hn_device *d, hn__device_fns *room);
