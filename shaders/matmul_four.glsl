@@ -42,14 +42,21 @@ vec4 four_bf16(uvec2 u)
 #define FOUR(u) four_bf16(u)
 #endif
 
+#ifdef HN_BLOCKS
+uint a_word(uint at) // at a byte that is a multiple of 2
+{
+    const uint low = a[at >> 2];
+    return (at & 2u) == 0u ? low : (low >> 16) | (a[(at >> 2) + 1u] << 16);
+}
+#endif
+
 // Elements i to i + 3; i is a multiple of 4.
 vec4 four_a(uint i)
 {
 #if defined(HN_BLOCKS)
     if ((p.flags & MATMUL_A_BLOCKS) == 0u)
         return uintBitsToFloat(a4[i >> 2]);
-    const uint at = i / 32u * 34u, q = at + 2u + i % 32u, low = a[q >> 2];
-    const uint word = (q & 2u) == 0u ? low : (low >> 16) | (a[(q >> 2) + 1u] << 16);
+    const uint at = i / 32u * 34u, word = a_word(at + 2u + i % 32u);
     const ivec4 bytes = ivec4(word << 24, word << 16, word << 8, word) >> 24;
     return half_value(a[at >> 2] >> ((at & 2u) * 8u)) * vec4(bytes);
 #else

@@ -8,7 +8,7 @@
 #if defined(T_F16)
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #elif defined(T_U8)
-#extension GL_EXT_spirv_intrinsics : require
+#include "dot8.glsl"
 #endif
 #include "common.glsl"
 #include "push.h"
@@ -23,13 +23,9 @@ OUTF(0, sums); // one a thread
 #define STEP(a, x, y) fma(a, x, y)
 #define SUM(a) (float(a.x) + float(a.y))
 #elif defined(T_U8)
-// OpSDotKHR on two words of four integers each (operand 0: PackedVectorFormat4x8Bit).
-spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6019, 6018],
-                  id = 4450)
-int dot_4x8(int a, int b, spirv_literal int packed);
 #define T int
 #define OF(bits) int(bits)
-#define STEP(a, x, y) (dot_4x8(a, x, 0) + y)
+#define STEP(a, x, y) (dot8(a, x) + y)
 #define SUM(a) float(a)
 #else
 #define T float

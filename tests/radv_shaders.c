@@ -91,9 +91,8 @@ static void compile_ops(hn_device *d)
 }
 
 // All dispatches of every variant of a product.
-static void compile_product(hn_device *d, hn_dtype t, int64_t m, int64_t n, int64_t k)
+static void compile_product(hn_device *d, hn_dtype own, hn_dtype t, int64_t m, int64_t n, int64_t k)
 {
-    const hn_dtype own = hn__is_quantised(t) ? HN_F32 : t;
     hn_graph *g;
     hn__variant v[HN__MAX_VARIANTS];
 
@@ -124,12 +123,13 @@ static void compile_product(hn_device *d, hn_dtype t, int64_t m, int64_t n, int6
 
 static void compile_products(hn_device *d)
 {
-    static const hn_dtype types[] = { HN_F32, HN_F16, HN_Q4_K };
-    for (int i = 0; i < 3; i++) {
-        compile_product(d, types[i], 4096, 4096, 4096);
-        compile_product(d, types[i], 64, 256, 4096);
-        compile_product(d, types[i], 1, 4096, 4096);
-        compile_product(d, types[i], 8, 4096, 4096);
+    static const hn_dtype types[][2] = { { HN_F32, HN_F32 }, { HN_F16, HN_F16 }, { HN_F32, HN_Q4_K },
+                                         { HN_Q8_0, HN_Q4_K } };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        compile_product(d, types[i][0], types[i][1], 4096, 4096, 4096);
+        compile_product(d, types[i][0], types[i][1], 64, 256, 4096);
+        compile_product(d, types[i][0], types[i][1], 8, 4096, 4096);
+        compile_product(d, types[i][0], types[i][1], 1, 4096, 4096);
     }
 }
 

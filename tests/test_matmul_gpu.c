@@ -167,13 +167,14 @@ static void check_few_rows(void **state)
         run_few_rows(t, "matmul_vec", 2);
         if (dev->info.features & HN_FEATURE_SUBGROUP)
             run_few_rows(t, "matmul_dots", 3);
+        if (hn__is_quantised(t) && (dev->info.features & HN_FEATURE_INT_DOT))
+            run_few_rows(t, "matmul_dots8", 3);
     }
 }
 
 // What a model's product of these sizes may be given, the self-test's draws run too.
-static void check_reach_of(hn_dtype t, int64_t m, int64_t n, int64_t k)
+static void check_reach_of(hn_dtype own, hn_dtype t, int64_t m, int64_t n, int64_t k)
 {
-    const hn_dtype own = hn__is_quantised(t) ? HN_F32 : t;
     hn_graph *g;
     hn__variant v[HN__MAX_VARIANTS];
     char text[HN__TEXT];
@@ -199,14 +200,16 @@ static void check_reach_of(hn_dtype t, int64_t m, int64_t n, int64_t k)
 
 static void check_reach(void **state)
 {
-    static const hn_dtype types[] = { HN_F32, HN_F16, HN_BF16, HN_Q4_K };
+    static const hn_dtype types[][2] = { { HN_F32, HN_F32 }, { HN_F16, HN_F16 }, { HN_BF16, HN_BF16 },
+                                         { HN_F32, HN_Q4_K }, { HN_Q8_0, HN_Q4_1 } };
 
     (void)state;
-    for (int t = 0; t < 4; t++) {
-        check_reach_of(types[t], 4096, 4096, 4096);
-        check_reach_of(types[t], 512, 768, 512);
-        check_reach_of(types[t], 64, 256, 4096);
-        check_reach_of(types[t], 1, 4096, 2048);
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        check_reach_of(types[t][0], types[t][1], 4096, 4096, 4096);
+        check_reach_of(types[t][0], types[t][1], 512, 768, 512);
+        check_reach_of(types[t][0], types[t][1], 64, 256, 4096);
+        check_reach_of(types[t][0], types[t][1], 5, 256, 4096);
+        check_reach_of(types[t][0], types[t][1], 1, 4096, 2048);
     }
 }
 

@@ -19,7 +19,7 @@ static uint32_t rows_for(int64_t m)
 
 enum { THREADS, COLS, ROWS, N_DOTS };
 
-// matmul_dots: threads of a workgroup, and columns that it makes.
+// matmul_dots, matmul_dots8: threads of a workgroup, and columns that it makes.
 static const uint32_t dots_list[][2] = { { 32, 4 },  { 64, 4 },  { 128, 4 },
                                          { 64, 2 },  { 128, 2 }, { 256, 1 } };
 enum { N_LIST = sizeof dots_list / sizeof *dots_list };
@@ -41,9 +41,12 @@ static bool is_better(const dims *d, const hn_device_info *info, const uint32_t 
     return p[COLS] == (few ? 2u : 4u) && (p[THREADS] <= 64 || d->k >= 8 * 4 * (int64_t)p[THREADS]);
 }
 
-static int dots_variants(const dims *d, const hn_device_info *info, hn__variant out[])
+// Adds those of a kernel, the best guess first; returns how many there are then.
+static int add_dots(const char *kernel, const dims *d, const hn_device_info *info, hn__variant out[],
+                    int n)
 {
-    int n = 0, best = 0;
+    const int begin = n;
+    int best = n;
 
     for (int i = 0; i < N_LIST; i++) {
         const uint32_t *p = dots_list[i];
@@ -51,19 +54,29 @@ static int dots_variants(const dims *d, const hn_device_info *info, hn__variant 
             continue;
         if (is_better(d, info, p))
             best = n;
-        out[n++] = (hn__variant){ "matmul_dots", N_DOTS, { p[THREADS], p[COLS], rows_for(d->m) } };
+        out[n++] = (hn__variant){ kernel, N_DOTS, { p[THREADS], p[COLS], rows_for(d->m) } };
     }
     const hn__variant first = out[best];
-    memmove(&out[1], &out[0], (size_t)best * sizeof *out);
-    out[0] = first;
+    memmove(&out[begin + 1], &out[begin], (size_t)(best - begin) * sizeof *out);
+    out[begin] = first;
     return n;
+}
+
+// matmul_dots8 where both are blocks and the device adds up products of bytes.
+static int dots_variants(const hn__inst *n, const dims *d, const hn_device_info *info,
+                         hn__variant out[])
+{
+    const bool by_bytes = hn__is_quantised(n->in[0].dtype) && (info->features & HN_FEATURE_INT_DOT);
+
+    return add_dots("matmul_dots", d, info, out,
+                    by_bytes ? add_dots("matmul_dots8", d, info, out, 0) : 0);
 }
 
 static void launch_dots(const hn__inst *n, hn__launch *l)
 {
     const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
-    hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_dots");
+    hn__dispatch *k = hn__matmul_dispatch(n, l, l->variant.kernel);
 
     k->spec[0] = p[THREADS];
     k->spec[1] = p[COLS];
@@ -100,7 +113,7 @@ int hn__matmul_few_variants(const hn__inst *n, const hn_device_info *info, hn__v
     if (d.m > 8)
         return 0;
     if (takes_dots(n, &d, info))
-        count = dots_variants(&d, info, out);
+        count = dots_variants(n, &d, info, out);
     for (int i = 0; i < 3; i++)
         out[count++] = (hn__variant){ "matmul_vec", N_VEC, { lanes[i], rows_for(d.m) } };
     return count;
@@ -108,8 +121,8 @@ int hn__matmul_few_variants(const hn__inst *n, const hn_device_info *info, hn__v
 
 void hn__matmul_few_launch(const hn__inst *n, hn__launch *l)
 {
-    if (!strcmp(l->variant.kernel, "matmul_dots"))
-        launch_dots(n, l);
-    else
+    if (!strcmp(l->variant.kernel, "matmul_vec"))
         launch_vec(n, l);
+    else
+        launch_dots(n, l);
 }

@@ -100,7 +100,7 @@ static int software_variants(const hn__inst *n, const hn_device_info *info, cons
     const hn_dtype a = n->in[0].dtype, b = n->in[1].dtype;
     const bool is_packed = !(info->features & HN_FEATURE_STORAGE_16) &&
                            (a == HN_F16 || a == HN_BF16 || b == HN_F16 || b == HN_BF16);
-    const bool lanes = loads_once(info) && !is_packed && !hn__is_quantised(a);
+    const bool lanes = loads_once(info) && !is_packed;
     return register_variants(d, lanes ? lane_variants(d, 0, out) : 0, out);
 }
 
@@ -112,9 +112,45 @@ int hn__matmul_variants(const hn__inst *n, const hn_device_info *info, hn__varia
                                           : software_variants(n, info, &d, out);
 }
 
-void hn__matmul_launch(const hn__inst *n, hn__launch *l)
+// a of blocks as f32, in scratch: matmul_lanes reads it through its address.
+static void expand_a(const hn__inst *n, hn__launch *l)
+{
+    const int64_t elements = hn__numel(&n->in[0]);
+    hn__dispatch *k = hn__add_dispatch(l, n, "dequantize");
+
+    k->weights = n->in[0].dtype;
+    k->n_bind = 2;
+    k->bind[0] = HN__IN(0);
+    k->bind[1] = HN__TMP(0);
+    HN__PUSH(k, quantize_push, .blocks = (uint32_t)(elements / hn_dtype_block(k->weights)));
+    hn__threads(k, elements / 4);
+    l->n_tmp = 1;
+    l->tmp_bytes[0] = elements * 4;
+}
+
+static void launch_lanes(const hn__inst *n, hn__launch *l)
 {
     const attr *at = n->attr;
+    const uint32_t *p = l->variant.param;
+    const dims d = hn__matmul_dims_of(n);
+    const bool expand = hn__is_quantised(n->in[0].dtype);
+
+    if (expand)
+        expand_a(n, l);
+    hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_lanes");
+    if (expand)
+        k->bind[0] = HN__TMP(0);
+    k->spec[0] = l->device->subgroup_size;
+    k->spec[1] = p[0];
+    k->spec[2] = (uint32_t)at->transpose_a;
+    k->spec[3] = p[1];
+    k->n_spec = 4;
+    hn__addresses(k, 1);
+    hn__groups(k, d.batch * hn__pieces(d.m, p[0]) * hn__pieces(d.n, k->spec[0]));
+}
+
+void hn__matmul_launch(const hn__inst *n, hn__launch *l)
+{
     const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
 
@@ -126,14 +162,7 @@ void hn__matmul_launch(const hn__inst *n, hn__launch *l)
         k->n_spec = 3;
         hn__threads(k, d.batch * hn__pieces(d.m, p[0]) * hn__pieces(d.n, p[1]));
     } else if (!strcmp(l->variant.kernel, "matmul_lanes")) {
-        hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_lanes");
-        k->spec[0] = l->device->subgroup_size;
-        k->spec[1] = p[0];
-        k->spec[2] = (uint32_t)at->transpose_a;
-        k->spec[3] = p[1];
-        k->n_spec = 4;
-        hn__addresses(k, 1);
-        hn__groups(k, d.batch * hn__pieces(d.m, p[0]) * hn__pieces(d.n, k->spec[0]));
+        launch_lanes(n, l);
     } else {
         hn__matmul_gpu_launch(n, l);
     }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { MOST_DRAWS = 256, WANTED = 2 }; // seeds looked at for each type; draws that are run
+enum { MOST_DRAWS = 1024, WANTED = 2 }; // seeds looked at for each type; draws that are run
 
 // Whether a drawn instance lists the variant and runs the same code with it.
 static bool runs_it(const hn_device_info *info, const hn__inst *n, const hn__variant *v,
