@@ -1,5 +1,6 @@
 # Compiles each shader for each element type it takes and gathers the SPIR-V in one C file.
 # Types: f32; f16 and bf16 with 16-bit storage; f16p and bf16p packed two to a 32-bit word.
+# f32d: f32, moved by 64-bit integers where neighbours are; for devices whose loads cost the same whatever their width.
 # w_<type>: everything f32 but one operand, the weights, which have that type (shaders/weights.glsl).
 # <stem>_coop.comp needs a glslang that knows cooperative matrices, and is left out where there is none.
 # A shader whose first lines hold "types: f32" is compiled for those types only.
@@ -23,14 +24,17 @@ foreach(shader ${HORNITO_SHADERS})
   endif()
   foreach(type ${types})
     string(TOUPPER ${type} upper)
-    set(weights)
+    set(more)
     if(type MATCHES "^w_")
-      set(weights -DT_F32=1 -DHN_WEIGHTS=1)
+      set(more -DT_F32=1 -DHN_WEIGHTS=1)
+    endif()
+    if(type STREQUAL "f32d")
+      set(more -DT_F32=1 -DHN_PAIRS=1)
     endif()
     set(header ${generated}/${stem}.${type}.h)
     add_custom_command(OUTPUT ${header}
       COMMAND ${GLSLANG_COMMAND} --quiet --target-env vulkan1.1 -V --vn hn_spv_${stem}_${type}
-              -DT_${upper}=1 ${weights} -I${CMAKE_SOURCE_DIR}/shaders -o ${header} ${shader}
+              -DT_${upper}=1 ${more} -I${CMAKE_SOURCE_DIR}/shaders -o ${header} ${shader}
       DEPENDS ${shader} ${shader_includes} VERBATIM)
     list(APPEND headers ${header})
     string(APPEND list_text "#include \"shaders/${stem}.${type}.h\"\n")

@@ -7,7 +7,7 @@
 //
 // The build defines one of T_F32, T_F16, T_BF16 (16-bit storage) and T_F16P, T_BF16P (two elements
 // packed in a 32-bit word, for drivers without it; a store touches its own half only); or T_U8, which
-// has the accessors of raw.glsl alone.
+// has the accessors of raw.glsl alone. HN_PAIRS beside T_F32: runs of four move as 64-bit integers.
 #ifndef HN_COMMON_GLSL
 #define HN_COMMON_GLSL
 
@@ -30,6 +30,9 @@ uint bf16_bits(float v) // round to nearest, ties to even; NaN stays NaN
     return (u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
 }
 
+#ifdef HN_PAIRS
+#extension GL_ARB_gpu_shader_int64 : require
+#endif
 #if defined(T_F32)
 #define IN(b, name) INF(b, name)
 #define OUT(b, name) OUTF(b, name)

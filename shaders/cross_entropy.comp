@@ -1,4 +1,5 @@
 // cross_entropy: a workgroup a row, one pass.
+// types: f32 f32d f16 bf16 f16p bf16p
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

@@ -1,4 +1,5 @@
 // cross_entropy_grad: a workgroup a row.
+// types: f32 f32d f16 bf16 f16p bf16p
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

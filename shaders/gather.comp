@@ -1,5 +1,5 @@
 // embedding, code_scatter: a thread copies what ids name, or 0, to four neighbours of a row.
-// types: f32 f16 bf16 f16p bf16p w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
+// types: f32 f32d f16 bf16 f16p bf16p w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

@@ -1,6 +1,8 @@
-// layer_norm: one workgroup a row, two passes over it. The first joins means and sums of squares
-// about them (Chan, Golub and LeVeque 1979), four elements at a time, then the threads':
-// mean(x^2) - mean(x)^2 would lose everything where the mean is large.
+// layer_norm: one workgroup a row, two passes over it. In the first a thread sums its elements and
+// their squares, both about the mean of its first four: mean(x^2) - mean(x)^2 would lose everything
+// where the mean is large. Threads are joined by their means and sums of squares about them (Chan,
+// Golub and LeVeque 1979).
+// types: f32 f32d f16 bf16 f16p bf16p
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -18,17 +20,24 @@ struct moments {
     float n, mean, square; // elements; sum of squares about the mean
 };
 
-moments take(moments m, uint row, uint r)
+// Of this thread's elements.
+moments own_moments(uint row)
 {
-    const vec4 v = get_x(row, r, 0.0);
-    const float n = WHOLE != 0u ? 4.0 : float(min(p.cols - 4u * r, 4u)), all = m.n + n;
-    const float mean = run_sum(v) / n, away = mean - m.mean;
-    vec4 d = v - mean;
-    if (WHOLE == 0u)
-        d = mix(vec4(0.0), d, lessThan(4u * r + uvec4(0u, 1u, 2u, 3u), uvec4(p.cols)));
-    const float share = n / all;
-    return moments(all, m.mean + away * share,
-                   m.square + dot(d, d) + away * away * share * m.n);
+    const uint first = min(gl_LocalInvocationID.x, RUNS - 1u);
+    const vec4 some = get_x(row, first, 0.0);
+    const float near = 4u * first + 4u <= p.cols ? run_sum(some) * 0.25 : some.x;
+    vec4 sum = vec4(0.0), square = vec4(0.0);
+    uint n = 0u;
+    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x) {
+        vec4 d = get_x(row, r, 0.0) - near;
+        if (WHOLE == 0u)
+            d = mix(vec4(0.0), d, lessThan(4u * r + uvec4(0u, 1u, 2u, 3u), uvec4(p.cols)));
+        sum += d;
+        square += d * d;
+        n += min(p.cols - 4u * r, 4u);
+    }
+    const float away = run_sum(sum) / float(max(n, 1u));
+    return moments(float(n), near + away, run_sum(square) - run_sum(sum) * away);
 }
 
 void main()
@@ -36,9 +45,7 @@ void main()
     HN_GROUP_GUARD;
     const uint row = group_index();
 
-    moments m = moments(0.0, 0.0, 0.0);
-    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x)
-        m = take(m, row, r);
+    const moments m = own_moments(row);
     const float mean = reduce_add(m.n * m.mean) / float(p.cols), away = m.mean - mean;
     const float variance = reduce_add(m.square + m.n * away * away) / float(p.cols);
     const float s = inversesqrt(variance + p.eps);

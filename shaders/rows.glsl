@@ -12,7 +12,16 @@ layout(constant_id = 1) const uint WHOLE = 0u; // 1: p.cols is a multiple of 4
 
 #define RUNS ((p.cols + 3u) / 4u) // of a row
 
-#if defined(T_F32)
+#if defined(HN_PAIRS)
+#define HN_RUN u64vec2
+vec4 run_lanes(u64vec2 r)
+{
+    return uintBitsToFloat(uvec4(unpackUint2x32(r.x), unpackUint2x32(r.y)));
+}
+#define RUN_LANES(r) run_lanes(r)
+#define LANES_RUN(v)                                                                              \
+    u64vec2(packUint2x32(floatBitsToUint(v.xy)), packUint2x32(floatBitsToUint(v.zw)))
+#elif defined(T_F32)
 #define HN_RUN vec4
 #define RUN_LANES(r) (r)
 #define LANES_RUN(v) (v)

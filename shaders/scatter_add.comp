@@ -1,5 +1,6 @@
 // scatter_add, code_gather: a thread sums the items of a slot, in their order, for four neighbours
 // of a row.
+// types: f32 f32d f16 bf16 f16p bf16p
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

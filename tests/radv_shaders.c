@@ -52,6 +52,8 @@ static int compile_shaders(hn_device *d)
         if ((!strcmp(type, ".f16") || !strcmp(type, ".bf16")) &&
             !(d->info.features & HN_FEATURE_STORAGE_16))
             continue;
+        if (!strcmp(type, ".f32d") && !(d->info.features & HN_FEATURE_INT64))
+            continue;
         if (strstr(s->name, "_coop.")) // of no use without a size that the device lists
             continue;
         CHECK_OK(d->fn->kernel_get(d, &desc, &k));

@@ -97,7 +97,7 @@ static void check_valid(void **state)
         uint32_t *words;
         size_t n_words;
         uint64_t n_groups;
-        CHECK_OK(hn__expr_spirv(&t->e, locals[seed % 3], &words, &n_words, &n_groups));
+        CHECK_OK(hn__expr_spirv(&t->e, locals[seed % 3], seed & 1, &words, &n_words, &n_groups));
         FILE *f = popen(HN_SPIRV_VAL " --target-env vulkan1.1 -", "w");
         CHECK(f, "cannot start " HN_SPIRV_VAL);
         fwrite(words, sizeof *words, n_words, f);
@@ -121,7 +121,8 @@ static void run_device(hn_device *d, const test_expr *t, uint64_t seed)
     uint32_t *words;
     hn__stream *s;
 
-    CHECK_OK(hn__expr_spirv(&t->e, desc.spec[0], &words, &desc.n_words, &cmd.n_groups));
+    const bool pairs = seed & 1 && d->info.features & HN_FEATURE_INT64;
+    CHECK_OK(hn__expr_spirv(&t->e, desc.spec[0], pairs, &words, &desc.n_words, &cmd.n_groups));
     desc.spirv = words;
     CHECK_OK(d->fn->kernel_get(d, &desc, &cmd.kernel));
     for (int i = 0; i < n; i++) {

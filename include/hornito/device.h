@@ -33,7 +33,8 @@ typedef enum hn_feature {
     HN_FEATURE_DEVICE_FAULT = 1 << 14,
     HN_FEATURE_TIMESTAMPS = 1 << 15,
     HN_FEATURE_HOST_VISIBLE = 1 << 16,// device-local memory the host can map (no staging copy)
-    HN_FEATURE_COUNT = 17,
+    HN_FEATURE_INT64 = 1 << 17,       // 64-bit integers
+    HN_FEATURE_COUNT = 18,
 } hn_feature;
 // "storage_16", ...; NULL for a bit that is no feature.
 HN_API const char *hn_feature_name(hn_feature f);

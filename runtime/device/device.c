@@ -10,6 +10,7 @@ static const char *const features[HN_FEATURE_COUNT] = {
     "storage_16", "storage_8", "fp16",     "int8",          "int_dot", "subgroup",
     "subgroup_size", "bda",    "timeline", "push_descriptor", "coopmat", "coopmat2",
     "memory_budget", "exec_stats", "device_fault", "timestamps", "host_visible",
+    "int64",
 };
 
 const char *hn_feature_name(hn_feature f)

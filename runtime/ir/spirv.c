@@ -10,6 +10,7 @@ typedef struct list {
 
 struct hn__spv {
     bool failed;
+    bool int64; // the capability is asked for
     uint32_t n_ids;
     uint32_t glsl; // the imported set
     list decorations, globals, locals, body;
@@ -165,6 +166,12 @@ uint32_t hn__spv_uint(hn__spv *b)
     return HN__SPV_GLOBAL(b, SpvOpTypeInt, 0, true, 32, 0);
 }
 
+uint32_t hn__spv_uint64(hn__spv *b)
+{
+    b->int64 = true;
+    return HN__SPV_GLOBAL(b, SpvOpTypeInt, 0, true, 64, 0);
+}
+
 uint32_t hn__spv_vector(hn__spv *b, uint32_t type, int n)
 {
     return HN__SPV_GLOBAL(b, SpvOpTypeVector, 0, true, type, (uint32_t)n);
@@ -209,6 +216,8 @@ static void preamble(hn__spv *b, list *l, uint32_t main_id, int n_inputs, const 
     if (!b->failed)
         l->word[3] = b->n_ids;
     instruction(b, l, SpvOpCapability, 0, 0, HN__SPV_ARGS(SpvCapabilityShader));
+    if (b->int64)
+        instruction(b, l, SpvOpCapability, 0, 0, HN__SPV_ARGS(SpvCapabilityInt64));
     instruction(b, l, SpvOpExtInstImport, 0, b->glsl, 4, import);
     instruction(b, l, SpvOpMemoryModel, 0, 0,
                 HN__SPV_ARGS(SpvAddressingModelLogical, SpvMemoryModelGLSL450));

@@ -21,6 +21,7 @@ uint32_t hn__spv_bool(hn__spv *b);
 uint32_t hn__spv_float(hn__spv *b);
 uint32_t hn__spv_int(hn__spv *b);
 uint32_t hn__spv_uint(hn__spv *b);
+uint32_t hn__spv_uint64(hn__spv *b); // makes the module ask for 64-bit integers
 uint32_t hn__spv_vector(hn__spv *b, uint32_t type, int n);
 uint32_t hn__spv_pointer(hn__spv *b, SpvStorageClass where, uint32_t type);
 

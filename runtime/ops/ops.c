@@ -190,6 +190,11 @@ void hn__row_groups(const hn__launch *l, hn__dispatch *d, const hn_type *x)
     hn__groups(d, hn__rows(x));
 }
 
+bool hn__in_pairs(const hn_device_info *device)
+{
+    return !strcmp(device->type, "software") && (device->features & HN_FEATURE_INT64);
+}
+
 int64_t hn__register_tile(const hn_device_info *device)
 {
     return !strcmp(device->type, "software") && device->subgroup_size >= 8 ? 8 : 4;

@@ -42,6 +42,10 @@ hn__reduce hn__reduce_of(const hn__inst *n, int *axis);
 // constant 1 says that rows are whole runs. May only follow hn__add_dispatch.
 void hn__row_groups(const hn__launch *l, hn__dispatch *d, const hn_type *x);
 
+// Whether kernels take two 32-bit words as one of 64: where a load costs a lane the same whatever
+// its width, it halves them.
+bool hn__in_pairs(const hn_device_info *device);
+
 // Rows by columns of a square tile that a thread keeps in registers: 8 where a device's compiler
 // takes the unrolled code well; SwiftShader's wants minutes and 20 GB for it.
 int64_t hn__register_tile(const hn_device_info *device);

@@ -45,24 +45,37 @@ void hn__w_end(hn__writer *w, uint32_t merge)
 
 // ---- elements ------------------------------------------------------------------------------
 
+// What `wide` words are in memory: themselves, or pairs.
+static uint32_t stored_type(hn__writer *w, uint32_t wide)
+{
+    const bool pairs = w->pairs && wide > 1;
+    const uint32_t one = pairs ? hn__spv_uint64(w->b) : w->u32, n = pairs ? wide / 2 : wide;
+    return n > 1 ? hn__spv_vector(w->b, one, (int)n) : one;
+}
+
 // Element i of a binding's array: `wide` words.
 static uint32_t words_at(hn__writer *w, int binding, uint32_t i)
 {
-    const uint32_t wide = w->wide[binding];
-    const uint32_t type = wide > 1 ? hn__spv_vector(w->b, w->u32, (int)wide) : w->u32;
-    const uint32_t pointer = hn__spv_pointer(w->b, SpvStorageClassStorageBuffer, type);
+    const uint32_t pointer = hn__spv_pointer(w->b, SpvStorageClassStorageBuffer,
+                                             stored_type(w, w->wide[binding]));
     return HN__SPV(w->b, SpvOpAccessChain, pointer, w->buffer[binding], hn__spv_u32(w->b, 0), i);
 }
 
 static uint32_t load_words(hn__writer *w, int binding, uint32_t i)
 {
     const uint32_t wide = w->wide[binding];
-    const uint32_t type = wide > 1 ? hn__spv_vector(w->b, w->u32, (int)wide) : w->u32;
-    return HN__SPV(w->b, SpvOpLoad, type, words_at(w, binding, i));
+    const uint32_t words =
+        HN__SPV(w->b, SpvOpLoad, stored_type(w, wide), words_at(w, binding, i));
+    return w->pairs && wide > 1
+               ? HN__SPV(w->b, SpvOpBitcast, hn__spv_vector(w->b, w->u32, (int)wide), words)
+               : words;
 }
 
 static void store_words(hn__writer *w, int binding, uint32_t i, uint32_t words)
 {
+    const uint32_t wide = w->wide[binding];
+    if (w->pairs && wide > 1)
+        words = HN__SPV(w->b, SpvOpBitcast, stored_type(w, wide), words);
     HN__SPV_DO(w->b, SpvOpStore, words_at(w, binding, i), words);
 }
 
@@ -298,8 +311,8 @@ static uint32_t component(hn__writer *w, uint32_t variable, uint32_t i)
 static uint32_t block_of(hn__writer *w, uint32_t wide)
 {
     hn__spv *b = w->b;
-    const uint32_t type = wide > 1 ? hn__spv_vector(b, w->u32, (int)wide) : w->u32;
-    const uint32_t words = HN__SPV_GLOBAL(b, SpvOpTypeRuntimeArray, 0, true, type);
+    const uint32_t words =
+        HN__SPV_GLOBAL(b, SpvOpTypeRuntimeArray, 0, true, stored_type(w, wide));
     const uint32_t block = HN__SPV_GLOBAL(b, SpvOpTypeStruct, 0, false, words);
 
     HN__SPV_DECORATE(b, SpvOpDecorate, words, SpvDecorationArrayStride, 4 * wide);
@@ -489,11 +502,11 @@ static hn_status check_sizes(const hn__expr *e)
                           "a fused step over %" PRId64 " elements; at most 2^32", space(e));
 }
 
-hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, uint32_t **words, size_t *n_words,
-                         uint64_t *n_groups)
+hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, bool pairs, uint32_t **words,
+                         size_t *n_words, uint64_t *n_groups)
 {
     HN_TRY(check_sizes(e));
-    hn__writer w = { .b = hn__spv_create(), .e = e, .local = local };
+    hn__writer w = { .b = hn__spv_create(), .e = e, .local = local, .pairs = pairs };
     if (!w.b)
         return hn__nomem(sizeof w);
     hn__spv *b = w.b;

@@ -1,6 +1,7 @@
 // Steps to Vulkan dispatches: shaders by name and element type, or SPIR-V written for a fused
 // chain.
 #include "ops/shader.h"
+#include "ops/table.h"
 #include "plan/choose.h"
 
 #include <stdio.h>
@@ -38,7 +39,7 @@ hn_status hn__tmp_vk(hn_plan *p)
 }
 
 // "<stem>.<type>" or "<stem>.w_<type of the weights>"; 16-bit types without 16-bit storage take the
-// packed build.
+// packed build, and f32 the one that moves pairs, where there is one and the device wants it.
 hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const hn__shader **out)
 {
     char name[96];
@@ -48,7 +49,15 @@ hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const
     snprintf(name, sizeof name, "%s.%s%s%s", d->kernel, d->weights ? "w_" : "", hn_dtype_name(t),
              packed ? "p" : "");
     *out = hn__shader_find(name);
-    return *out ? HN_OK : hn_fail(HN_ERR_UNSUPPORTED, "no shader '%s' was built", name);
+    if (!*out)
+        return hn_fail(HN_ERR_UNSUPPORTED, "no shader '%s' was built", name);
+    const hn__shader *pairs = NULL;
+    if (t == HN_F32 && !d->weights && hn__in_pairs(info)) {
+        snprintf(name, sizeof name, "%s.f32d", d->kernel);
+        pairs = hn__shader_find(name);
+    }
+    *out = pairs ? pairs : *out;
+    return HN_OK;
 }
 
 static hn_status check_range(const hn_plan *p, const hn__step *s, const hn__cmd *c)
@@ -112,7 +121,8 @@ static hn_status add_expr(hn_plan *p, const hn__step *s)
     hn__cmd *c;
 
     HN_TRY(hn__add_cmd(p, &c));
-    HN_TRY(hn__expr_spirv(s->expr, desc.spec[0], &words, &desc.n_words, &c->n_groups));
+    HN_TRY(hn__expr_spirv(s->expr, desc.spec[0], hn__in_pairs(&p->dev->info), &words,
+                          &desc.n_words, &c->n_groups));
     desc.spirv = words;
     const hn_status made = p->dev->fn->kernel_get(p->dev, &desc, &c->kernel);
     hn__free(words);

@@ -149,7 +149,8 @@ static uint32_t ask_rows(const hn__vk_instance *ins, VkPhysicalDevice phys,
         if (!offered(ext, &rows[i], api) || !*flag_of(&f, &rows[i]))
             missing |= rows[i].bit;
     }
-    return bits & ~missing;
+    bits &= ~missing;
+    return ask.features.shaderInt64 ? bits | HN_FEATURE_INT64 : bits;
 }
 
 static uint32_t at_most(uint32_t a, uint32_t b)
@@ -382,6 +383,7 @@ hn_status hn__vk_make_device(hn__vk *d, const hn__vk_probe *probe, uint32_t feat
     VkPhysicalDeviceFeatures2 want = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2 };
     const char *names[N_ROWS];
     uint32_t n = 0;
+    want.features.shaderInt64 = features & HN_FEATURE_INT64 ? VK_TRUE : VK_FALSE;
     for (size_t i = 0; i < N_ROWS; i++) {
         if (!(features & rows[i].bit))
             continue;
