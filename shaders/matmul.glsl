@@ -8,7 +8,7 @@
 #include "push.h"
 
 #ifdef MATMUL_ADDRESSES
-layout(push_constant) uniform Push { matmul_push p; uint address[2]; }; // a's
+layout(push_constant) uniform Push { matmul_push p; uint address[2 * MATMUL_ADDRESSES]; };
 #else
 layout(push_constant) uniform Push { matmul_push p; };
 #endif

@@ -47,6 +47,11 @@ const uint WEIGHTS_APART = 4u;
 #elif defined(HN_BLOCKS)
 const uint WEIGHTS_APART = 16u;
 #endif
+#if defined(T_W_Q4_K) || defined(T_W_Q5_K) || defined(T_W_Q6_K)
+const uint BLOCK_OF = 256u;
+#else
+const uint BLOCK_OF = 32u;
+#endif
 
 // A 16-bit float's value; subnormal ones too, which unpackHalf2x16 may flush.
 float half_value(uint h)
@@ -70,10 +75,20 @@ float weights_half(uint i)
 }
 #elif defined(HN_BLOCKS)
 
+#if defined(T_W_Q4_1) || defined(T_W_Q5_1) || defined(T_W_Q4_K) || defined(T_W_Q5_K)
+#define WEIGHTS_IN_WORDS // blocks begin at multiples of 4 bytes; others at multiples of 2
+#endif
+
+#ifdef WEIGHTS_BY_LANES // the including file has its own
+uint word_at(uint at);
+uint word_behind(uint at, uint e);
+uint half_bits(uint at);
+uint byte_at(uint at);
+#else
 // The word at a byte that is a multiple of 2, as every block's parts are; of 4 where blocks are.
 uint word_at(uint at)
 {
-#if defined(T_W_Q4_1) || defined(T_W_Q5_1) || defined(T_W_Q4_K) || defined(T_W_Q5_K)
+#ifdef WEIGHTS_IN_WORDS
     return weights[at >> 2];
 #else
     const uint low = weights[at >> 2];
@@ -81,14 +96,26 @@ uint word_at(uint at)
 #endif
 }
 
-float half_at(uint at)
+// The same, e bytes behind; lanes have the same `at`, and their own e.
+uint word_behind(uint at, uint e)
 {
-    return half_value(weights[at >> 2] >> ((at & 2u) * 8u));
+    return word_at(at + e);
+}
+
+uint half_bits(uint at)
+{
+    return weights[at >> 2] >> ((at & 2u) * 8u);
 }
 
 uint byte_at(uint at)
 {
     return (weights[at >> 2] >> ((at & 3u) * 8u)) & 0xffu;
+}
+#endif
+
+float half_at(uint at)
+{
+    return half_value(half_bits(at));
 }
 
 // Four bits, to bit 4 of a byte each.
@@ -98,14 +125,15 @@ uint spread(uint bits)
 }
 
 #if defined(T_W_Q8_0)
+const uint SIZE_OF = 34u;
 vec2 weights_scale_of(uint first, uint e)
 {
-    const float d = half_at(first / 32u * 34u);
+    const float d = half_at(first / 32u * SIZE_OF);
     return vec2(d, -128.0 * d);
 }
 uint weights_quants_of(uint first, uint e)
 {
-    return word_at(first / 32u * 34u + 2u + e) ^ 0x80808080u;
+    return word_behind(first / 32u * SIZE_OF + 2u, e) ^ 0x80808080u;
 }
 
 #elif defined(T_W_Q4_0) || defined(T_W_Q4_1) || defined(T_W_Q5_0) || defined(T_W_Q5_1)
@@ -133,7 +161,7 @@ vec2 weights_scale_of(uint first, uint e)
 uint weights_quants_of(uint first, uint e)
 {
     const uint at = first / 32u * SIZE_OF;
-    const uint low = (word_at(at + NIBBLES + e % 16u) >> (e / 16u * 4u)) & 0x0f0f0f0fu;
+    const uint low = (word_behind(at + NIBBLES, e % 16u) >> (e / 16u * 4u)) & 0x0f0f0f0fu;
 #if defined(T_W_Q5_0) || defined(T_W_Q5_1)
     return low | spread(word_at(at + HIGH) >> e);
 #else
@@ -161,27 +189,28 @@ vec2 weights_scale_of(uint first, uint e)
 uint weights_quants_of(uint first, uint e)
 {
     const uint at = first / 256u * SIZE_OF, j = first % 256u / 32u;
-    const uint low = (word_at(at + NIBBLES + j / 2u * 32u + e) >> (j % 2u * 4u)) & 0x0f0f0f0fu;
+    const uint low = (word_behind(at + NIBBLES + j / 2u * 32u, e) >> (j % 2u * 4u)) & 0x0f0f0f0fu;
 #if defined(T_W_Q5_K)
-    return low | (((word_at(at + HIGH + e) >> j) & 0x01010101u) << 4);
+    return low | (((word_behind(at + HIGH, e) >> j) & 0x01010101u) << 4);
 #else
     return low;
 #endif
 }
 
 #else // Q6_K
+const uint SIZE_OF = 210u;
 vec2 weights_scale_of(uint first, uint e)
 {
-    const uint at = first / 256u * 210u;
+    const uint at = first / 256u * SIZE_OF;
     const int s = int(byte_at(at + 192u + first % 256u / 16u + e / 16u) << 24) >> 24;
     const float d = half_at(at + 208u) * float(s);
     return vec2(d, -32.0 * d);
 }
 uint weights_quants_of(uint first, uint e)
 {
-    const uint at = first / 256u * 210u, h = first % 256u / 128u, k = first % 128u / 32u;
-    const uint low = (word_at(at + 64u * h + k % 2u * 32u + e) >> (k / 2u * 4u)) & 0x0f0f0f0fu;
-    return low | (((word_at(at + 128u + 32u * h + e) >> (2u * k)) & 0x03030303u) << 4);
+    const uint at = first / 256u * SIZE_OF, h = first % 256u / 128u, k = first % 128u / 32u;
+    const uint low = (word_behind(at + 64u * h + k % 2u * 32u, e) >> (k / 2u * 4u)) & 0x0f0f0f0fu;
+    return low | (((word_behind(at + 128u + 32u * h, e) >> (2u * k)) & 0x03030303u) << 4);
 }
 #endif
 
