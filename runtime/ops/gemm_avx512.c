@@ -105,6 +105,12 @@ AVX512_INLINE void multiply(const tile *t, int rows)
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; r++) { // c comes while the sums are made
+        const float *c = t->c + (r < t->rows ? r : 0) * t->ldc;
+        _mm_prefetch((const char *)c, _MM_HINT_T0);
+        _mm_prefetch((const char *)(c + LANES), _MM_HINT_T0);
+    }
     for (int64_t k = 0; k < t->depth; k++, a += ROWS, b += STRIP) {
         const __m512 low = _mm512_loadu_ps(b), high = _mm512_loadu_ps(b + LANES);
 #pragma GCC unroll 12
