@@ -3,6 +3,7 @@
 #ifndef HN_MATMUL_FOUR_GLSL
 #define HN_MATMUL_FOUR_GLSL
 
+#include "four.glsl"
 #include "matmul.glsl"
 
 const bool A_ALONG_K = (LAYOUT & MATMUL_A_ALONG_K) != 0u, A_FOURS = (LAYOUT & MATMUL_A_FOURS) != 0u;
@@ -11,35 +12,13 @@ const bool B_ALONG_K = (LAYOUT & MATMUL_B_ALONG_K) != 0u, B_FOURS = (LAYOUT & MA
 // The same memory as a and b. Four elements of 16 bits are two words.
 #if defined(HN_BLOCKS)
 layout(binding = 0) readonly buffer InA4 { uvec4 a4[]; };
-#elif defined(T_F32)
-layout(binding = 0) readonly buffer InA4 { vec4 a4[]; };
 #else
-layout(binding = 0) readonly buffer InA4 { uvec2 a4[]; };
+IN4(0, a);
 #endif
 #if defined(HN_WEIGHTS)
 layout(binding = 1) readonly buffer InB4 { uvec2 b4[]; };
-#elif defined(T_F32)
-layout(binding = 1) readonly buffer InB4 { vec4 b4[]; };
 #else
-layout(binding = 1) readonly buffer InB4 { uvec2 b4[]; };
-#endif
-
-vec4 four_f16(uvec2 u)
-{
-    return vec4(unpackHalf2x16(u.x), unpackHalf2x16(u.y));
-}
-
-vec4 four_bf16(uvec2 u)
-{
-    return uintBitsToFloat(uvec4(u.x << 16, u.x & 0xffff0000u, u.y << 16, u.y & 0xffff0000u));
-}
-
-#if defined(T_F32)
-#define FOUR(u) u
-#elif defined(T_F16) || defined(T_F16P)
-#define FOUR(u) four_f16(u)
-#else
-#define FOUR(u) four_bf16(u)
+IN4(1, b);
 #endif
 
 #ifdef HN_BLOCKS

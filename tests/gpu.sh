@@ -4,7 +4,7 @@
 # important things first.
 #   tests/gpu.sh pack BUILD DIR        here: the programs and the libraries they need, to carry elsewhere
 #   tests/gpu.sh run DIR OUT [PART]    there: needs no compiler and no package but a Vulkan driver
-#     check   every operator with every variant, the products of GPUs, plans: OUT/check.json
+#     check   every operator with every variant, products and attention of GPUs, plans: OUT/check.json
 #     bench   peaks, tuned operators, the training step, PyTorch beside them: OUT/bench-*.json
 #     more    training, models, submissions and faults; plans' memory
 #     all     the three in this order, which takes up to 25 minutes (where no PART is named)
@@ -13,7 +13,7 @@
 set -euo pipefail
 
 more=(test_choose test_rope test_train test_lm test_vk)
-programs=(test_matmul_gpu test_ops test_expr test_plan "${more[@]}")
+programs=(test_matmul_gpu test_attention_gpu test_ops test_expr test_plan "${more[@]}")
 
 usage()
 {
@@ -61,6 +61,7 @@ part_check()
     "$at/bin/hornito" devices --json >"$out/devices.json" || failures+=(devices)
     "$at/bin/hornito" devices | tee -a "$out/log"
     try 120 test_matmul_gpu "$at/bin/test_matmul_gpu" 120
+    try 60 test_attention_gpu "$at/bin/test_attention_gpu" 40
     try 200 test_ops "$at/bin/test_ops" -n 4 # each variant of each draw is a pipeline to compile
     for p in test_expr test_plan; do
         try 100 "$p" "$at/bin/$p"

@@ -1,6 +1,6 @@
 // Every shader through AMD's compiler: RADV without hardware, for several generations of GPU. What is
 // compiled: each built shader with its default constants; the kernels that plans of drawn
-// operators ask for, fused chains among them; every variant of large products. Registers, spills and
+// operators ask for, fused chains among them; every variant of large products and of attention. Registers, spills and
 // what else the driver says go to FILE.txt and FILE.json. The row of CTest names the driver by
 // VK_ICD_FILENAMES.
 //
@@ -8,6 +8,7 @@
 #include "support/check.h"
 #include "device/vk/vk.h"
 #include "hornito/ops.h"
+#include "ops/attention.h"
 #include "ops/shader.h"
 #include "plan/case.h"
 #include "plan/choose.h"
@@ -92,11 +93,37 @@ static void compile_ops(hn_device *d)
     }
 }
 
-// All dispatches of every variant of a product.
+static void compile_dispatch(hn_device *d, const hn__dispatch *k)
+{
+    const hn__shader *s;
+    hn__kernel *kernel;
+
+    CHECK_OK(hn__shader_of(&d->info, k, &s));
+    hn__kernel_desc desc = { .name = s->name, .spirv = s->words, .n_words = s->n_words,
+                             .n_spec = k->n_spec, .subgroup = k->subgroup,
+                             .n_bind = k->n_bind, .push_bytes = k->push_bytes };
+    memcpy(desc.spec, k->spec, sizeof desc.spec);
+    CHECK_OK(d->fn->kernel_get(d, &desc, &kernel));
+}
+
+// All dispatches of every variant.
+static void compile_variants(hn_device *d, const hn__inst *n)
+{
+    hn__variant v[HN__MAX_VARIANTS];
+    const int count = hn__variants(n, &d->info, v);
+
+    for (int i = 0; i < count; i++) {
+        hn__launch l;
+        uint64_t code;
+        CHECK_OK(hn__launch_variant(n, &d->info, &v[i], false, &l, &code));
+        for (int j = 0; j < l.n; j++)
+            compile_dispatch(d, &l.d[j]);
+    }
+}
+
 static void compile_product(hn_device *d, hn_dtype own, hn_dtype t, int64_t m, int64_t n, int64_t k)
 {
     hn_graph *g;
-    hn__variant v[HN__MAX_VARIANTS];
 
     CHECK_OK(hn_graph_create(&g));
     const hn_val y = hn_matmul(g, hn_input(g, "a", (hn_type){ own, 2, { m, k } }),
@@ -104,22 +131,7 @@ static void compile_product(hn_device *d, hn_dtype own, hn_dtype t, int64_t m, i
                                &(hn_matmul_params){ .transpose_b = true });
     CHECK_OK(hn_graph_status(g));
     const hn__inst inst = hn__graph_inst(g, g->values[y.id].node);
-    const int count = hn__variants(&inst, &d->info, v);
-    for (int i = 0; i < count; i++) {
-        hn__launch l;
-        uint64_t code;
-        CHECK_OK(hn__launch_variant(&inst, &d->info, &v[i], false, &l, &code));
-        for (int j = 0; j < l.n; j++) {
-            const hn__shader *s;
-            hn__kernel *kernel;
-            CHECK_OK(hn__shader_of(&d->info, &l.d[j], &s));
-            hn__kernel_desc desc = { .name = s->name, .spirv = s->words, .n_words = s->n_words,
-                                     .n_spec = l.d[j].n_spec, .subgroup = l.d[j].subgroup,
-                                     .n_bind = l.d[j].n_bind, .push_bytes = l.d[j].push_bytes };
-            memcpy(desc.spec, l.d[j].spec, sizeof desc.spec);
-            CHECK_OK(d->fn->kernel_get(d, &desc, &kernel));
-        }
-    }
+    compile_variants(d, &inst);
     hn_graph_destroy(&g);
 }
 
@@ -133,6 +145,30 @@ static void compile_products(hn_device *d)
         compile_product(d, types[i][0], types[i][1], 8, 4096, 4096);
         compile_product(d, types[i][0], types[i][1], 1, 4096, 4096);
     }
+}
+
+// Forward and backward of 12 heads.
+static void compile_attention(hn_device *d, hn_dtype t, int64_t tq, int64_t width)
+{
+    const hn_type q = { t, 4, { 4, tq, 12, width } }, k = { t, 4, { 4, 1024, 12, width } },
+                  lse = hn__attention_lse(&q);
+    hn__attention_attr attr = { .causal = 1 };
+    const hn__inst y = { hn__op_find("attention"), 3, 2, { q, k, k }, { q, lse }, &attr };
+    const hn__inst dq = { hn__op_find("attention_grad"), 6, 3, { q, k, k, q, lse, q },
+                          { q, k, k }, &attr };
+
+    compile_variants(d, &y);
+    compile_variants(d, &dq);
+}
+
+static void compile_attentions(hn_device *d)
+{
+    static const hn_dtype types[] = { HN_F32, HN_F16 };
+    for (int i = 0; i < 2; i++)
+        for (int64_t width = 64; width <= 128; width *= 2) {
+            compile_attention(d, types[i], 1024, width);
+            compile_attention(d, types[i], 1, width);
+        }
 }
 
 // ---- figures -------------------------------------------------------------------------------
@@ -183,8 +219,10 @@ static void compile_masked(uint32_t mask, json_t *kernels, int *n_shaders, int *
     hn__vk_compile_only(d, &compiling);
     compile_ops(d);
     d->fn = own;
-    if (!mask)
+    if (!mask) {
         compile_products(d);
+        compile_attentions(d);
+    }
 
     for (const hn__kernel *k = hn__vk_of(d)->kernels; k; k = k->next) {
         json_t *f = figures_of(hn__vk_of(d), k);

@@ -29,7 +29,7 @@ static int add(hn__variant out[], int n, const char *kernel, uint32_t p0, uint32
 // ---- tiles of a thread ---------------------------------------------------------------------
 
 // "attention", "attention_grad_kv": queries by keys of a thread's tile.
-static void tile_spec(hn__dispatch *d, int64_t tile, int64_t n_threads)
+static void thread_spec(hn__dispatch *d, int64_t tile, int64_t n_threads)
 {
     d->spec[0] = 32;
     d->spec[1] = (uint32_t)tile;
@@ -119,12 +119,141 @@ static void launch_split(const hn__inst *n, hn__launch *l, hn__dispatch *d)
     join(n, l, v[2]);
 }
 
+// ---- tiles in shared memory ----------------------------------------------------------------
+
+// "attention_tile", "attention_grad_tile_kv": rows that a workgroup owns, rows met in a step, a
+// thread's tile of scores; of the first also keys of a part, 0 for all. None was measured on a card;
+// AMD's compiler gave registers and occupancy, by which the first N_USUAL are taken unmeasured.
+enum { OWN, MET, TM, TN, KEYS, N_TILE, N_USUAL = 5, MOST_WIDTH = 256, KEYS_OF_PART = 256 };
+static const uint32_t tile_list[][KEYS] = {
+    { 64, 32, 4, 4 }, { 32, 64, 4, 4 }, { 32, 32, 4, 4 }, { 32, 32, 2, 4 },
+    { 16, 32, 4, 4 }, { 64, 64, 4, 8 }, { 64, 32, 8, 4 }, { 128, 32, 8, 4 },
+};
+enum { N_TILES = sizeof tile_list / sizeof *tile_list };
+
+static uint32_t tile_threads(const uint32_t *p)
+{
+    return p[OWN] / p[TM] * (p[MET] / p[TN]);
+}
+
+// Columns that lie in shared memory at a time.
+static uint32_t tile_slice(const uint32_t *p)
+{
+    return p[MET] / p[TN] * 4;
+}
+
+static int64_t tile_width(const uint32_t *p, int64_t d)
+{
+    return hn__pieces(d, tile_slice(p)) * tile_slice(p);
+}
+
+// What a thread keeps of `sums` results in registers.
+static int64_t tile_registers(const uint32_t *p, int64_t d, int64_t sums)
+{
+    return sums * p[TM] * tile_width(p, d) / (p[MET] / p[TN]);
+}
+
+static bool tile_fits(const uint32_t *p, const hn_device_info *info, int64_t d, int64_t sums)
+{
+    const int64_t slices = (p[OWN] + p[MET]) * (tile_slice(p) + 4),
+                  weights = p[OWN] * (p[MET] + 4), rows = p[OWN] + tile_threads(p);
+
+    return tile_threads(p) <= info->max_invocations && tile_width(p, d) <= MOST_WIDTH &&
+           tile_registers(p, d, sums) <= (p[TM] <= 4 ? 128 : 64) &&
+           (int64_t)sizeof(float) * (slices + weights + rows) <= info->max_shared_bytes;
+}
+
+// The largest of the usual tiles that leaves registers free, keeps a GPU busy and is not mostly
+// beyond the last row; otherwise the smallest; N_TILES where none fits. `rows` are a key head's.
+static int usual_tile(const hn__attention_dims *a, const hn_device_info *info, int64_t rows,
+                      int64_t sums)
+{
+    int best = N_TILES;
+
+    for (int i = 0; i < N_USUAL; i++) {
+        const uint32_t *p = tile_list[i];
+        if (!tile_fits(p, info, a->d, sums) || tile_registers(p, a->d, sums) > 64)
+            continue;
+        best = i;
+        if (p[OWN] < 2 * rows &&
+            a->batch * a->kv_heads * hn__pieces(rows, p[OWN]) >= hn__enough_groups(info))
+            break;
+    }
+    return best;
+}
+
+// Rows of a key head: the positions of all query heads that use it.
+static int64_t rows_of(const hn__attention_dims *a)
+{
+    return a->heads / a->kv_heads * a->tq;
+}
+
+static int64_t tile_groups(const hn__attention_dims *a, const uint32_t *p)
+{
+    return a->batch * a->kv_heads * hn__pieces(rows_of(a), p[OWN]) *
+           (p[KEYS] ? hn__pieces(a->tk, p[KEYS]) : 1);
+}
+
+static hn__variant tile_of(const uint32_t *p, uint32_t keys)
+{
+    return (hn__variant){ "attention_tile", N_TILE, { p[OWN], p[MET], p[TM], p[TN], keys } };
+}
+
+// All tiles, the best guess first: the usual one; where workgroups would be few, with the keys in
+// parts. Parts are listed however few keys there are: the self-test's draws are short.
+static int tile_variants(const hn__attention_dims *a, const hn_device_info *info,
+                         hn__variant out[], int n)
+{
+    const int64_t enough = hn__enough_groups(info);
+    const int best = usual_tile(a, info, rows_of(a), 1);
+    uint32_t best_keys = 0;
+
+    if (best < N_TILES) {
+        out[n] = tile_of(tile_list[best], 0);
+        if (a->tk > KEYS_OF_PART && tile_groups(a, out[n].param) < enough)
+            best_keys = out[n].param[KEYS] = KEYS_OF_PART;
+        n++;
+    }
+    for (int i = 0; i < N_TILES; i++) {
+        const uint32_t *p = tile_list[i];
+        const bool in_parts = i < N_USUAL && tile_groups(a, tile_of(p, 0).param) < enough;
+        for (uint32_t k = 0; tile_fits(p, info, a->d, 1) && k <= in_parts; k++)
+            if (i != best || k * KEYS_OF_PART != best_keys)
+                out[n++] = tile_of(p, k * KEYS_OF_PART);
+    }
+    return n;
+}
+
+// Constants 0 to 7 of all kernels by tiles.
+static void tile_spec(hn__dispatch *d, const uint32_t *p, const hn__attention_dims *a)
+{
+    spec(d, tile_threads(p), p[OWN], p[MET], p[TM]);
+    d->spec[d->n_spec++] = p[TN];
+    d->spec[d->n_spec++] = (uint32_t)tile_width(p, a->d);
+    d->spec[d->n_spec++] = a->d % 4 == 0;
+}
+
+static void launch_tile(const hn__inst *n, hn__launch *l, hn__dispatch *d)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const uint32_t *p = l->variant.param;
+
+    d->bind[5] = p[KEYS] ? HN__TMP(1) : HN__OUT(1);
+    d->bind[6] = p[KEYS] ? HN__TMP(0) : HN__OUT(0); // not written where there are no parts
+    d->n_bind = 7;
+    tile_spec(d, p, &a);
+    d->spec[d->n_spec++] = p[KEYS];
+    hn__groups(d, tile_groups(&a, p));
+    if (p[KEYS])
+        join(n, l, p[KEYS]);
+}
+
 // ---- forward -------------------------------------------------------------------------------
 
 int hn__attention_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
-    const int64_t width = width_of(&a), rows = a.heads / a.kv_heads * a.tq;
+    const int64_t width = width_of(&a), rows = rows_of(&a);
     const bool is_software = !strcmp(info->type, "software"), are_few = rows <= 32 && a.tk > PART;
     int count = 0;
 
@@ -134,6 +263,8 @@ int hn__attention_variants(const hn__inst *n, const hn_device_info *info, hn__va
     else if (are_few && width <= 256 && (!is_software || rows <= 4))
         out[count++] = (hn__variant){ "attention_split", 3,
                                       { is_software ? 32 : 64, rows > 4 ? 8 : 4, PART } };
+    if (!is_software)
+        count = tile_variants(&a, info, out, count);
     return add(out, count, "attention", (uint32_t)hn__register_tile(info), 0);
 }
 
@@ -168,17 +299,37 @@ void hn__attention_launch(const hn__inst *n, hn__launch *l)
     push(n, d, n_threads);
     if (!strcmp(d->kernel, "attention_lanes")) {
         launch_lanes(n, l, d);
+    } else if (!strcmp(d->kernel, "attention_tile")) {
+        launch_tile(n, l, d);
     } else if (!strcmp(d->kernel, "attention_split")) {
         launch_split(n, l, d);
     } else {
         l->n_tmp = 1; // what threads have of the result so far
         l->tmp_bytes[0] = (int64_t)sizeof(float) * n_threads * tile * a.d;
         d->bind[d->n_bind++] = HN__TMP(0);
-        tile_spec(d, tile, n_threads);
+        thread_spec(d, tile, n_threads);
     }
 }
 
 // ---- backward ------------------------------------------------------------------------------
+
+// The same tiles, the usual one first: own rows are queries, then keys.
+static int grad_tile_variants(const hn__attention_dims *a, const hn_device_info *info,
+                              hn__variant out[])
+{
+    const int best = usual_tile(a, info, a->tk, 2);
+    int n = 0;
+
+    for (int i = -1; i < N_TILES; i++) {
+        const int at = i < 0 ? best : i;
+        if (at < N_TILES && i != best && tile_fits(tile_list[at], info, a->d, 2)) {
+            out[n] = tile_of(tile_list[at], 0);
+            out[n].n = KEYS;
+            out[n++].kernel = "attention_grad_tile_kv";
+        }
+    }
+    return n;
+}
 
 int hn__attention_grad_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
 {
@@ -188,8 +339,8 @@ int hn__attention_grad_variants(const hn__inst *n, const hn_device_info *info, h
     int count = 0;
 
     if (strcmp(info->type, "software"))
-        return add(out, 0, "attention_grad_kv", tile, 0);
-    if (takes_lanes(info, width))
+        count = grad_tile_variants(&a, info, out);
+    else if (takes_lanes(info, width))
         count = add(out, count, "attention_grad_lanes_kv",
                     lane_rows(info, a.tq > a.tk ? a.tq : a.tk, width, 128), 4);
     return add(out, count, "attention_grad_kv", tile, 0);
@@ -230,8 +381,25 @@ static void launch_grad_lanes(const hn__inst *n, hn__launch *l)
     lanes_spec(l, d, width_of(&a), a.batch * a.kv_heads, a.tk);
 }
 
+static void launch_grad_tile(const hn__inst *n, hn__launch *l)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const uint32_t *p = l->variant.param;
+    hn__dispatch *d = grad_dispatch(n, l, "attention_grad_tile_q", 0);
+
+    d->bind[d->n_bind++] = HN__OUT(0);
+    d->bind[d->n_bind++] = dlse_bind(n);
+    tile_spec(d, p, &a);
+    hn__groups(d, a.batch * a.kv_heads * hn__pieces(rows_of(&a), p[OWN]));
+    d = grad_dispatch(n, l, "attention_grad_tile_kv", 0);
+    d->bind[d->n_bind++] = HN__OUT(1);
+    d->bind[d->n_bind++] = HN__OUT(2);
+    tile_spec(d, p, &a);
+    hn__groups(d, a.batch * a.kv_heads * hn__pieces(a.tk, p[OWN]));
+}
+
 // Scratch: delta, then what the two dispatches have of their sums so far.
-static void launch_grad_tiles(const hn__inst *n, hn__launch *l)
+static void launch_grad_threads(const hn__inst *n, hn__launch *l)
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
     const int64_t tile = l->variant.param[0], queries = a.batch * a.heads * hn__pieces(a.tq, tile),
@@ -245,13 +413,13 @@ static void launch_grad_tiles(const hn__inst *n, hn__launch *l)
     d->bind[d->n_bind++] = HN__OUT(0);
     d->bind[d->n_bind++] = HN__TMP(1);
     d->bind[d->n_bind++] = dlse_bind(n);
-    tile_spec(d, tile, queries);
+    thread_spec(d, tile, queries);
     d = grad_dispatch(n, l, "attention_grad_kv", keys);
     d->bind[d->n_bind++] = HN__OUT(1);
     d->bind[d->n_bind++] = HN__OUT(2);
     d->bind[d->n_bind++] = HN__TMP(2);
     d->bind[d->n_bind++] = HN__TMP(3);
-    tile_spec(d, tile, keys);
+    thread_spec(d, tile, keys);
 }
 
 void hn__attention_grad_launch(const hn__inst *n, hn__launch *l)
@@ -262,6 +430,8 @@ void hn__attention_grad_launch(const hn__inst *n, hn__launch *l)
     l->tmp_bytes[0] = (int64_t)sizeof(float) * a.batch * a.heads * a.tq;
     if (!strcmp(l->variant.kernel, "attention_grad_lanes_kv"))
         launch_grad_lanes(n, l);
+    else if (!strcmp(l->variant.kernel, "attention_grad_tile_kv"))
+        launch_grad_tile(n, l);
     else
-        launch_grad_tiles(n, l);
+        launch_grad_threads(n, l);
 }

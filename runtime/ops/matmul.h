@@ -40,8 +40,6 @@ int hn__matmul_gpu_variants(const hn__inst *n, const hn_device_info *info, hn__v
 void hn__matmul_gpu_launch(const hn__inst *n, hn__launch *l);
 // How the operands lie in memory, as the kernels want it (push.h).
 uint32_t hn__matmul_layout(const hn__inst *n);
-// Workgroups that keep a GPU of this kind busy.
-int64_t hn__matmul_enough_groups(const hn_device_info *info);
 
 // ---- few rows on GPUs (matmul_few.c) --------------------------------------------------------
 

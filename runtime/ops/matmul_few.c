@@ -36,7 +36,7 @@ static bool takes_dots(const hn__inst *n, const dims *d, const hn_device_info *i
 // Two columns where four leave too few workgroups; then the most threads that have four turns each.
 static bool is_better(const dims *d, const hn_device_info *info, const uint32_t *p)
 {
-    const bool few = d->batch * hn__pieces(d->n, 4) < 2 * hn__matmul_enough_groups(info);
+    const bool few = d->batch * hn__pieces(d->n, 4) < 2 * hn__enough_groups(info);
 
     return p[COLS] == (few ? 2u : 4u) && (p[THREADS] <= 64 || d->k >= 8 * 4 * (int64_t)p[THREADS]);
 }

@@ -20,11 +20,6 @@ uint32_t hn__matmul_layout(const hn__inst *n)
            (d.lda % 8 == 0 ? MATMUL_A_EIGHTS : 0) | (d.ldb % 8 == 0 ? MATMUL_B_EIGHTS : 0);
 }
 
-int64_t hn__matmul_enough_groups(const hn_device_info *info)
-{
-    return strcmp(info->type, "discrete") ? 24 : 128;
-}
-
 // ---- tiles ---------------------------------------------------------------------------------
 
 // The constants of matmul_tile, and at most how many parts of k there are.
@@ -64,7 +59,7 @@ static int best_tile(const dims *d, const hn_device_info *info)
         if (!tile_fits(p, info))
             continue;
         best = i;
-        if (p[TILE_M] < 2 * d->m && p[TILE_N] < 2 * d->n && tile_groups(d, p) >= hn__matmul_enough_groups(info))
+        if (p[TILE_M] < 2 * d->m && p[TILE_N] < 2 * d->n && tile_groups(d, p) >= hn__enough_groups(info))
             break;
     }
     return best;
@@ -73,7 +68,7 @@ static int best_tile(const dims *d, const hn_device_info *info)
 // Parts of k that make up for workgroups that are missing; 1 where k is short.
 static uint32_t parts_of(const dims *d, const uint32_t *p, const hn_device_info *info)
 {
-    const int64_t want = hn__matmul_enough_groups(info) / tile_groups(d, p);
+    const int64_t want = hn__enough_groups(info) / tile_groups(d, p);
 
     return want >= 8 && d->k >= 2048 ? 16 : want >= 2 && d->k >= 512 ? 4 : 1;
 }
@@ -100,7 +95,7 @@ static int tile_variants(const dims *d, const hn_device_info *info, hn__variant 
     for (int i = 0; i < N_TILES; i++) {
         const uint32_t *p = tile_list[i];
         const bool in_parts = p[TILE_M] == p[TILE_N] && p[TILE_M] < 128 && p[TM] == 4 &&
-                              2 * tile_groups(d, p) <= hn__matmul_enough_groups(info);
+                              2 * tile_groups(d, p) <= hn__enough_groups(info);
         for (int k = 0; tile_fits(p, info) && k < (in_parts ? 3 : 1); k++)
             if (i != best || parts[k] != best_parts)
                 n = add_tile(out, n, p, parts[k]);
@@ -213,7 +208,7 @@ static int coop_variants(const dims *d, const hn_device_info *info, hn__variant 
         for (int i = 0; i < N_COOPS; i++)
             n += coop_of(coop_list[i], &size[s], info, &out[n]);
     int best = first;
-    while (best + 1 < n && tile_groups(d, out[best].param) < hn__matmul_enough_groups(info) &&
+    while (best + 1 < n && tile_groups(d, out[best].param) < hn__enough_groups(info) &&
            out[best + 1].param[TILE_M] <= out[best].param[TILE_M])
         best++;
     if (n > first) {

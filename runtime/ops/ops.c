@@ -199,3 +199,8 @@ int64_t hn__register_tile(const hn_device_info *device)
 {
     return !strcmp(device->type, "software") && device->subgroup_size >= 8 ? 8 : 4;
 }
+
+int64_t hn__enough_groups(const hn_device_info *device)
+{
+    return strcmp(device->type, "discrete") ? 24 : 128;
+}

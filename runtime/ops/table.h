@@ -50,4 +50,7 @@ bool hn__in_pairs(const hn_device_info *device);
 // takes the unrolled code well; SwiftShader's wants minutes and 20 GB for it.
 int64_t hn__register_tile(const hn_device_info *device);
 
+// Workgroups that keep a GPU of this kind busy.
+int64_t hn__enough_groups(const hn_device_info *device);
+
 #endif

@@ -1,0 +1,176 @@
+// The attention kernels of GPUs, on drivers that need none: the variants that a card of the same
+// limits would be given, on the operator's draws and on longer ones, so that keys come in many steps
+// and parts.
+//
+//   test_attention_gpu [draws]    5 where nothing is said: each makes pipelines of its own, for
+//                                 which software drivers take a second
+#include "support/case.h"
+#include "support/check.h"
+#include "support/device.h"
+#include "ops/attention.h"
+#include "plan/choose.h"
+#include "hornito/ops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int n_draws = 5;
+static hn_device *dev;
+
+static int open_device(void **state)
+{
+    const hn_device_params p = test_device_params();
+    (void)state;
+    dev = test_device_open(&p);
+    snprintf(dev->info.type, sizeof dev->info.type, "discrete");
+    return 0;
+}
+
+static int close_device(void **state)
+{
+    (void)state;
+    test_device_close(&dev);
+    return 0;
+}
+
+// ---- longer draws --------------------------------------------------------------------------
+
+enum { MORE_QUERIES = 3, MORE_KEYS = 9 };
+static const hn__op *sound;
+static hn__op_fns fns;
+static hn__op longer;
+
+// The operator's own draw, of one batch, with more positions.
+static void sample_longer(hn_rng *rng, hn__sample *s)
+{
+    sound->fn->sample(rng, s);
+    for (int i = 0; i < s->inst.n_in; i++) {
+        hn_type *t = &s->inst.in[i];
+        t->dim[0] = 1;
+        if (t->rank == 4)
+            t->dim[1] *= i == 1 || i == 2 ? MORE_KEYS : MORE_QUERIES;
+        else if (t->rank == 3)
+            t->dim[2] *= MORE_QUERIES;
+        else
+            s->range[i].hi = (double)s->inst.in[1].dim[1] + 1;
+    }
+}
+
+static const hn__op *longer_of(const hn__op *op)
+{
+    sound = op;
+    fns = *op->fn;
+    fns.sample = sample_longer;
+    longer = *op;
+    longer.fn = &fns;
+    return &longer;
+}
+
+// ---- variants on draws ---------------------------------------------------------------------
+
+// One draw by one of its variants: those of all draws are spread over the list. Returns how many
+// there are.
+static int check_draw(const hn__op *op, hn_dtype t, uint64_t seed, int turn)
+{
+    hn__case *c;
+    hn__variant v[HN__MAX_VARIANTS];
+    char text[HN__TEXT], what[HN__TEXT];
+
+    CHECK_OK(hn__case_draw(op, t, seed, &c));
+    hn__case_run_ref(c);
+    const int n = hn__variants(&c->s.inst, &dev->info, v);
+    CHECK(n > 0 && n <= HN__MAX_VARIANTS, "%d variants", n);
+    const hn__variant *taken = &v[turn * n / n_draws];
+    hn_status s = hn__case_run_variant(c, dev, taken);
+    if (s == HN_OK)
+        s = hn__case_compare(c);
+    CHECK(s == HN_OK, "%s, %s seed %d: %s", hn__inst_text(&c->s.inst, what),
+          hn__variant_text(&c->s.inst, taken, text), (int)seed, hn_error_text());
+    hn__case_destroy(&c);
+    return n;
+}
+
+// Types, draws and variants have their turns.
+static void check_draws(const hn__op *op)
+{
+    static const hn_dtype types[] = { HN_F32, HN_F16, HN_F32, HN_BF16 };
+    int most = 0;
+
+    for (int turn = 0; turn < n_draws; turn++) {
+        const int count = check_draw(op, types[turn % 4], (uint64_t)turn + 1, turn);
+        most = count > most ? count : most;
+    }
+    print_message("%s: %d draws, up to %d variants\n", op->name, n_draws, most);
+    CHECK(most > 2, "no draw of %s has a kernel of GPUs", op->name);
+}
+
+static void check_every_variant(void **state)
+{
+    check_draws(hn__op_find(*state));
+}
+
+static void check_longer(void **state)
+{
+    check_draws(longer_of(hn__op_find(*state)));
+}
+
+// ---- reach ---------------------------------------------------------------------------------
+
+// What attention of these sizes may be given, the self-test's draws run too.
+static void check_reach_of(const hn__op *op, hn_dtype t, const int64_t dim[6])
+{
+    const hn_type q = { t, 4, { dim[0], dim[1], dim[3], dim[5] } },
+                  k = { t, 4, { dim[0], dim[2], dim[4], dim[5] } };
+    hn__attention_attr attr = { .causal = 1 };
+    hn__inst i = { .op = op, .n_in = 3, .in = { q, k, k }, .attr = &attr };
+    hn__variant v[HN__MAX_VARIANTS];
+    char text[HN__TEXT];
+
+    if (op->id == HN__OP_attention_grad) {
+        i.in[3] = i.in[5] = q;
+        i.in[4] = hn__attention_lse(&q);
+        i.n_in = 6;
+    }
+    CHECK_OK(op->fn->infer(&i));
+    const int n = hn__variants(&i, &dev->info, v);
+    CHECK(n <= HN__MAX_VARIANTS, "%d variants", n);
+    for (int c = 0; c < n; c++) {
+        hn__launch l;
+        uint64_t code;
+        CHECK_OK(hn__launch_variant(&i, &dev->info, &v[c], false, &l, &code));
+        CHECK(hn__self_test_finds(dev, &i, &v[c], code), "no draw runs %s of %s",
+              hn__variant_text(&i, &v[c], text), hn_dtype_name(t));
+    }
+    char what[HN__TEXT];
+    print_message("%s: %d variants, %s first\n", hn__inst_text(&i, what), n,
+                  hn__variant_text(&i, &v[0], text));
+}
+
+static void check_reach(void **state)
+{
+    // batch, queries, keys, heads, heads of keys, width
+    static const int64_t dims[][6] = {
+        { 4, 1024, 1024, 12, 12, 64 }, { 1, 4096, 4096, 32, 8, 128 }, { 1, 1500, 1500, 8, 8, 64 },
+        { 1, 64, 2048, 9, 3, 64 },     { 1, 1, 4096, 32, 8, 128 },    { 1, 256, 256, 4, 4, 256 },
+    };
+    const hn__op *op = hn__op_find(*state);
+
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+        check_reach_of(op, i % 3 == 2 ? HN_BF16 : i % 3 ? HN_F16 : HN_F32, dims[i]);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2)
+        n_draws = atoi(argv[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(check_reach, "attention"),
+        cmocka_unit_test_prestate(check_every_variant, "attention"),
+        cmocka_unit_test_prestate(check_longer, "attention"),
+        cmocka_unit_test_prestate(check_reach, "attention_grad"),
+        cmocka_unit_test_prestate(check_every_variant, "attention_grad"),
+        cmocka_unit_test_prestate(check_longer, "attention_grad"),
+    };
+    return cmocka_run_group_tests_name("attention_gpu", tests, open_device, close_device);
+}
