@@ -1,14 +1,16 @@
-// layer_norm: one workgroup a row, two passes over it. In the first a thread sums its elements and
-// their squares, both about the mean of its first four: mean(x^2) - mean(x)^2 would lose everything
-// where the mean is large. Threads are joined by their means and sums of squares about them (Chan,
-// Golub and LeVeque 1979).
+// layer_norm: a workgroup ROWS rows, two passes over them. In the first a thread sums its elements
+// and their squares, both about the mean of its first four: mean(x^2) - mean(x)^2 would lose
+// everything where the mean is large. Threads are joined by their means and sums of squares about
+// them (Chan, Golub and LeVeque 1979).
 // types: f32 f32d f16 bf16 f16p bf16p
 #version 460
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #include "common.glsl"
 #include "reduce.glsl"
 #include "push.h"
 
+layout(constant_id = 2) const uint ROWS = 1u; // that share what is read of w and b
 layout(push_constant) uniform Push { layer_norm_push p; };
 #include "rows.glsl"
 IN_ROWS(0, x)  // [rows, cols]
@@ -43,13 +45,19 @@ moments own_moments(uint row)
 void main()
 {
     HN_GROUP_GUARD;
-    const uint row = group_index();
+    const uint row = group_index() * ROWS;
+    float mean[ROWS], scale[ROWS];
 
-    const moments m = own_moments(row);
-    const float mean = reduce_add(m.n * m.mean) / float(p.cols), away = m.mean - mean;
-    const float variance = reduce_add(m.square + m.n * away * away) / float(p.cols);
-    const float s = inversesqrt(variance + p.eps);
-
-    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x)
-        put_y(row, r, (get_x(row, r, 0.0) - mean) * s * get_w(0u, r, 0.0) + get_b(0u, r, 0.0));
+    [[unroll]] for (uint i = 0u; i < ROWS; i++) {
+        const moments m = own_moments(row + i);
+        mean[i] = reduce_add(m.n * m.mean) / float(p.cols);
+        const float away = m.mean - mean[i];
+        const float variance = reduce_add(m.square + m.n * away * away) / float(p.cols);
+        scale[i] = inversesqrt(variance + p.eps);
+    }
+    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x) {
+        const vec4 w_run = get_w(0u, r, 0.0), b_run = get_b(0u, r, 0.0);
+        [[unroll]] for (uint i = 0u; i < ROWS; i++)
+            put_y(row + i, r, (get_x(row + i, r, 0.0) - mean[i]) * scale[i] * w_run + b_run);
+    }
 }

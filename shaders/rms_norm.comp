@@ -1,11 +1,13 @@
-// rms_norm: one workgroup a row, two passes over it.
+// rms_norm: a workgroup ROWS rows, two passes over them.
 // types: f32 f32d f16 bf16 f16p bf16p
 #version 460
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #include "common.glsl"
 #include "reduce.glsl"
 #include "push.h"
 
+layout(constant_id = 2) const uint ROWS = 1u; // that share what is read of w
 layout(push_constant) uniform Push { rms_norm_push p; };
 #include "rows.glsl"
 IN_ROWS(0, x)  // [rows, cols]
@@ -15,15 +17,20 @@ OUT_ROWS(2, y) // [rows, cols]
 void main()
 {
     HN_GROUP_GUARD;
-    const uint row = group_index();
+    const uint row = group_index() * ROWS;
+    float scale[ROWS];
 
-    vec4 sum = vec4(0.0);
-    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x) {
-        const vec4 v = get_x(row, r, 0.0);
-        sum += v * v;
+    [[unroll]] for (uint i = 0u; i < ROWS; i++) {
+        vec4 sum = vec4(0.0);
+        for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x) {
+            const vec4 v = get_x(row + i, r, 0.0);
+            sum += v * v;
+        }
+        scale[i] = inversesqrt(reduce_add(run_sum(sum)) / float(p.cols) + p.eps);
     }
-    const float s = inversesqrt(reduce_add(run_sum(sum)) / float(p.cols) + p.eps);
-
-    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x)
-        put_y(row, r, get_w(0u, r, 0.0) * get_x(row, r, 0.0) * s);
+    for (uint r = gl_LocalInvocationID.x; r < RUNS; r += gl_WorkGroupSize.x) {
+        const vec4 w_run = get_w(0u, r, 0.0);
+        [[unroll]] for (uint i = 0u; i < ROWS; i++)
+            put_y(row + i, r, w_run * get_x(row + i, r, 0.0) * scale[i]);
+    }
 }

@@ -176,7 +176,7 @@ void hn__threads(hn__dispatch *d, int64_t n)
     hn__groups(d, (n + d->spec[0] - 1) / d->spec[0]);
 }
 
-enum { ROW_LANES = 8, LEAST_LANES = 32 };
+enum { ROW_LANES = 8, LEAST_LANES = 32, SHARERS = 4 };
 
 void hn__row_groups(const hn__launch *l, hn__dispatch *d, const hn_type *x)
 {
@@ -188,6 +188,17 @@ void hn__row_groups(const hn__launch *l, hn__dispatch *d, const hn_type *x)
     d->spec[1] = hn__cols(x) % 4 == 0;
     d->n_spec = 2;
     hn__groups(d, hn__rows(x));
+}
+
+void hn__row_sharers(const hn__launch *l, hn__dispatch *d, const hn_type *x)
+{
+    const int64_t rows = hn__rows(x);
+    const bool share = !strcmp(l->device->type, "software") && rows % SHARERS == 0 && rows >= 64;
+
+    hn__row_groups(l, d, x);
+    d->spec[2] = share ? SHARERS : 1;
+    d->n_spec = 3;
+    hn__groups(d, rows / d->spec[2]);
 }
 
 bool hn__in_pairs(const hn_device_info *device)

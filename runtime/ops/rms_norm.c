@@ -96,7 +96,7 @@ static void launch(const hn__inst *n, hn__launch *l)
     hn__dispatch *d = hn__add_dispatch(l, n, "rms_norm");
 
     HN__PUSH(d, rms_norm_push, .cols = (uint32_t)hn__cols(&n->in[0]), .eps = a->eps);
-    hn__row_groups(l, d, &n->in[0]);
+    hn__row_sharers(l, d, &n->in[0]);
 }
 
 static void sample(hn_rng *rng, hn__sample *s)

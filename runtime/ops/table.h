@@ -41,6 +41,9 @@ hn__reduce hn__reduce_of(const hn__inst *n, int *axis);
 // no wider than it has runs of four; where barriers are dear, one vector wide. Specialization
 // constant 1 says that rows are whole runs. May only follow hn__add_dispatch.
 void hn__row_groups(const hn__launch *l, hn__dispatch *d, const hn_type *x);
+// The same for kernels that read something which all rows share: where each load is dear, a
+// workgroup has a few rows. Specialization constant 2 says how many.
+void hn__row_sharers(const hn__launch *l, hn__dispatch *d, const hn_type *x);
 
 // Whether kernels take two 32-bit words as one of 64: where a load costs a lane the same whatever
 // its width, it halves them.
