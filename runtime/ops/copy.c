@@ -163,18 +163,34 @@ static hn__dispatch *raw_kernel(hn__launch *l, const hn__inst *n, const char *st
     return d;
 }
 
+// Whether places are multiples of four on both sides along all dimensions but the last and `but`.
+static bool in_fours(const walk *w, int but)
+{
+    bool all = w->src % 4 == 0 && w->dst % 4 == 0;
+    for (int k = 0; k + 1 < w->rank; k++)
+        all = all && (k == but || (w->from[k] % 4 == 0 && w->to[k] % 4 == 0));
+    return all;
+}
+
 // True where runs of four elements of the last dimension are four neighbours on both sides, all
-// inside the box or none.
-static bool is_wide(const walk *w, int axis)
+// inside [lo, hi) of the axis or none.
+static bool is_wide(const walk *w, int axis, int64_t lo, int64_t hi)
 {
     const int last = w->rank - 1;
+    return w->from[last] == 1 && w->to[last] == 1 && in_fours(w, -1) &&
+           (axis != last || (lo % 4 == 0 && hi % 4 == 0));
+}
 
-    if (w->from[last] != 1 || w->to[last] != 1 || w->src % 4 || w->dst % 4 || axis == last)
-        return false;
+// Where the last dimension's elements are neighbours in y only: the dimension whose are in x. -1:
+// there is none, or the two are not in whole runs of four.
+static int turned(const walk *w)
+{
+    const int last = w->rank - 1;
     for (int k = 0; k < last; k++)
-        if (w->from[k] % 4 || w->to[k] % 4)
-            return false;
-    return true;
+        if (w->from[k] == 1 && w->to[last] == 1 && w->from[last] % 4 == 0 && w->to[k] % 4 == 0 &&
+            w->n[last] % 4 == 0 && w->n[k] % 4 == 0 && in_fours(w, k))
+            return k;
+    return -1;
 }
 
 // A copy of input `in` to output 0. Where axis is not -1, places of the box outside [lo, hi) along
@@ -183,11 +199,13 @@ static void copy_launch(const hn__inst *n, hn__launch *l, const walk *w, int in,
                         int64_t lo, int64_t hi, uint32_t value)
 {
     hn__dispatch *d = raw_kernel(l, n, "copy");
+    const int beside = axis == -1 && d->type == HN_F32 ? turned(w) : -1;
     struct copy_push p = { .rank = (uint32_t)w->rank, .src = (uint32_t)w->src,
-                           .dst = (uint32_t)w->dst, .axis = (uint32_t)axis, .lo = (uint32_t)lo,
-                           .hi = (uint32_t)hi, .value = value };
+                           .dst = (uint32_t)w->dst, .axis = (uint32_t)(beside < 0 ? axis : beside),
+                           .lo = (uint32_t)lo, .hi = (uint32_t)hi, .value = value };
+    const int64_t n_last = w->rank ? w->n[w->rank - 1] : 1;
+    const bool slow = !strcmp(l->device->type, "software"); // to find places, lane by lane
     int64_t total = 1;
-
     for (int k = 0; k < w->rank; k++) {
         total *= w->n[k];
         p.n[k] = (uint32_t)w->n[k];
@@ -196,11 +214,12 @@ static void copy_launch(const hn__inst *n, hn__launch *l, const walk *w, int in,
     }
     p.total = (uint32_t)total;
     hn__push(d, &p, sizeof p);
-    const bool runs = w->rank && w->n[w->rank - 1] % 4 == 0;
-    d->spec[1] = runs ? 4 : 1;
-    d->spec[2] = runs && d->type == HN_F32 && is_wide(w, axis);
-    d->n_spec = 3;
-    hn__threads(d, total / d->spec[1]);
+    d->spec[1] = n_last % 16 == 0 && slow ? 16 : n_last % 4 == 0 ? 4 : 1;
+    d->spec[2] = d->spec[1] > 1 && d->type == HN_F32 && is_wide(w, axis, lo, hi);
+    if ((d->spec[3] = beside >= 0))
+        d->spec[1] = n_last % 8 || w->n[beside] % 8 ? 4 : 8;
+    d->n_spec = 4;
+    hn__threads(d, total / d->spec[1] / (beside < 0 ? 1 : d->spec[1]));
     d->n_bind = 2;
     d->bind[0] = HN__IN(in);
     d->bind[1] = HN__OUT(0);
@@ -634,7 +653,8 @@ static void launch_pad(const hn__inst *n, hn__launch *l)
     const pad_attr *a = n->attr;
     const hn_type *x = &n->in[0], *y = &n->out[0];
     const int64_t inner = hn__inner(x, a->axis), size = x->dim[a->axis];
-    const walk w = { .rank = 3, .n = { hn__outer(x, a->axis), y->dim[a->axis], inner },
+    const walk w = { .rank = inner == 1 ? 2 : 3,
+                     .n = { hn__outer(x, a->axis), y->dim[a->axis], inner },
                      .from = { size * inner, inner, 1 },
                      .to = { y->dim[a->axis] * inner, inner, 1 }, .src = -a->before * inner };
 
