@@ -1,4 +1,5 @@
-// embedding, code_scatter: a thread copies what ids name, or 0, to four neighbours of a row.
+// embedding, code_scatter: a thread copies what ids name, or 0, to four neighbours of a row, or of
+// ROWS rows where ids go with columns.
 // types: f32 f32d f16 bf16 f16p bf16p w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -26,24 +27,29 @@ IN_ROWS(0, x)
 INI(1, ids);   // an item each
 OUT_ROWS(2, y) // items
 
+#include "pieces.glsl"
+
 void main()
 {
     HN_GROUP_GUARD;
-    const uint row = thread_index() / RUNS, r = thread_index() % RUNS;
-    vec4 v = vec4(0.0);
+    const uint row = PIECE_ROW;
 
-    if (row >= p.rows)
-        return;
     if (p.row_is_one != 0u) {
         const uint slot = uint(ids[row]);
-        if (slot < p.n_slots)
-            v = get_x(slot, r, 0.0);
-    } else {
-        for (uint j = 0u; j < 4u; j++) {
-            const uint slot = uint(ids[min(4u * r + j, p.cols - 1u)]);
-            if (slot < p.n_slots)
-                v[j] = LDX(slot * p.slot_step + row * p.slot_lane);
+        PIECE_RUNS(r)
+            put_y(row, r, slot < p.n_slots ? get_x(slot, r, 0.0) : vec4(0.0));
+        return;
+    }
+    PIECE_RUNS(r) {
+        uvec4 slot;
+        for (uint j = 0u; j < 4u; j++)
+            slot[j] = uint(ids[min(4u * r + j, p.cols - 1u)]);
+        const uvec4 at = min(slot, uvec4(p.n_slots - 1u)) * p.slot_step;
+        for (uint y_row = row; y_row < min(row + ROWS, p.rows); y_row++) {
+            vec4 v;
+            for (uint j = 0u; j < 4u; j++)
+                v[j] = LDX(at[j] + y_row * p.slot_lane);
+            put_y(y_row, r, mix(vec4(0.0), v, lessThan(slot, uvec4(p.n_slots))));
         }
     }
-    put_y(row, r, v);
 }

@@ -57,6 +57,7 @@ struct scatter_push {
     uint rows, cols, row_is_one, n_slots; // row_is_one: a row of y is one item, or slot
     uint item_step, item_lane, slot_step, slot_lane; // elements
 };
+#define SCATTER_PIECE 8u // runs a thread takes
 #define SCATTER_CLEAR 0u
 #define SCATTER_COUNT 1u
 #define SCATTER_SCAN 2u

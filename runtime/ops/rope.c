@@ -226,7 +226,9 @@ static void launch(const hn__inst *n, hn__launch *l)
     HN__PUSH(d, rope_push, .total = (uint32_t)(hn__rows(x) * units), .t = (uint32_t)x->dim[1],
              .heads = (uint32_t)x->dim[2], .d = (uint32_t)x->dim[3], .pairs = (uint32_t)pairs,
              .neighbours = (uint32_t)a->neighbours);
-    hn__threads(d, hn__rows(x) * units);
+    d->spec[1] = pairs % 4 == 0 && units % 4 == 0 ? 4 : 1;
+    d->n_spec = 2;
+    hn__threads(d, hn__rows(x) * units / d->spec[1]);
 }
 
 static void sample(hn_rng *rng, hn__sample *s)

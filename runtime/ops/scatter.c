@@ -329,10 +329,10 @@ static void code_gather_grad(hn_graph *g, const hn__inst *n, const hn_val in[], 
 
 // ---- launch --------------------------------------------------------------------------------
 
-// The two kernels count the result's elements as outer x inner; for items or slots by row the
-// lanes are the inner ones.
-// Four neighbours of y a thread (shaders/rows.glsl).
-static void push_walk(hn__dispatch *d, const walk *w, bool by_rows, const hn_type *y)
+// Rows of y, in pieces (shaders/pieces.glsl). Where ids go with columns, four rows share what is
+// read of them.
+static void push_walk(const hn__launch *l, hn__dispatch *d, const walk *w, bool by_rows,
+                      const hn_type *y)
 {
     const int64_t cols = hn__cols(y), rows = hn__rows(y);
 
@@ -340,9 +340,11 @@ static void push_walk(hn__dispatch *d, const walk *w, bool by_rows, const hn_typ
              .row_is_one = by_rows, .n_slots = (uint32_t)w->n_slots,
              .item_step = (uint32_t)w->item_step, .item_lane = (uint32_t)w->item_lane,
              .slot_step = (uint32_t)w->slot_step, .slot_lane = (uint32_t)w->slot_lane);
-    d->spec[1] = cols % 4 == 0;
-    d->n_spec = 2;
-    hn__threads(d, rows * ((cols + 3) / 4));
+    hn__row_groups(l, d, y);
+    d->spec[2] = by_rows ? 1 : 4;
+    d->n_spec = 3;
+    hn__groups(d, hn__pieces(rows, d->spec[2]) *
+                      hn__pieces(hn__pieces(cols, 4), SCATTER_PIECE * d->spec[0]));
 }
 
 static void launch_gather(const hn__inst *n, hn__launch *l, const walk *w, bool by_rows)
@@ -350,7 +352,7 @@ static void launch_gather(const hn__inst *n, hn__launch *l, const walk *w, bool 
     hn__dispatch *d = hn__add_dispatch(l, n, "gather");
     if (hn__is_quantised(n->in[0].dtype)) // embedding
         d->weights = n->in[0].dtype;
-    push_walk(d, w, by_rows, &n->out[0]);
+    push_walk(l, d, w, by_rows, &n->out[0]);
 }
 
 // Scratch: how many items a slot has; where they begin, then end; items by slot, unordered, then
@@ -393,7 +395,7 @@ static void launch_scatter(const hn__inst *n, hn__launch *l, const walk *w, bool
     d->bind[2] = HN__TMP(FIRST);
     d->bind[3] = HN__TMP(SORTED);
     d->bind[4] = HN__OUT(0);
-    push_walk(d, w, by_rows, &n->out[0]);
+    push_walk(l, d, w, by_rows, &n->out[0]);
 }
 
 static void embedding_launch(const hn__inst *n, hn__launch *l)
