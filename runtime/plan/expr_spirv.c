@@ -190,10 +190,11 @@ static uint32_t input_width(const hn__expr *e, const hn__expr_in *in, uint32_t e
 void hn__w_widths(hn__writer *w)
 {
     const hn__expr *e = w->e;
-    const bool whole = e->reduce == HN__REDUCE_NONE || e->axis == e->rank - 1;
-    const int64_t cols = e->rank && whole ? e->dim[e->rank - 1] : 1;
+    const bool columns = e->reduce != HN__REDUCE_NONE && e->axis < e->rank - 1;
+    const int64_t cols = e->rank && !(columns && !w->pairs) ? e->dim[e->rank - 1] : 1;
 
-    w->each = has_type(e, 2) && cols % 8 == 0 ? 8 : cols % 4 == 0 ? 4 : 1;
+    // columns that are reduced: GPUs want the threads more, and shared memory has a place for each
+    w->each = has_type(e, 2) && cols % 8 == 0 && !columns ? 8 : cols % 4 == 0 ? 4 : 1;
     for (int i = 0; i < e->n_in + e->n_out; i++)
         w->wide[i] = 1;
     if (w->each == 1)

@@ -1,14 +1,15 @@
-// Reductions at the end of a fused expression as SPIR-V. A workgroup makes `width` results with
-// `lanes` threads each; a thread takes every lanes-th element, or run of elements of a row, then
-// the threads of a result are joined through shared memory in a fixed order. A NaN stays, for
-// extremes too, where the driver keeps NaNs.
+// Reductions at the end of a fused expression as SPIR-V. A workgroup makes `width` results, or as
+// many runs of `per` neighbouring ones, with `lanes` threads each; a thread takes every lanes-th
+// element, or run of elements, then the threads of a result are joined through shared memory in a
+// fixed order. A NaN stays, for extremes too, where the driver keeps NaNs.
 #include "plan/expr_spirv.h"
 
 #include <math.h>
 
 typedef struct shape {
-    uint32_t results, count, inner; // results = outer * inner
-    uint32_t steps;                 // count, in runs
+    uint32_t results, count, inner; // results * per = outer * inner
+    uint32_t per;                   // neighbouring columns whose results a thread makes
+    uint32_t steps;                 // count, in runs of rows
     uint32_t lanes, width;
     bool along_rows;                // inner is 1: a result's threads are neighbours
 } shape;
@@ -20,9 +21,11 @@ static shape shape_of(const hn__writer *w)
     for (int i = 0; i < e->rank; i++)
         if (i != e->axis)
             *(i < e->axis ? &outer : &inner) *= e->dim[i];
-    shape s = { .results = (uint32_t)(outer * inner), .count = (uint32_t)e->dim[e->axis],
-                .inner = (uint32_t)inner, .lanes = 1, .along_rows = inner == 1 };
-    s.steps = s.count / w->each;
+    shape s = { .count = (uint32_t)e->dim[e->axis], .inner = (uint32_t)inner, .lanes = 1,
+                .along_rows = inner == 1 };
+    s.per = s.along_rows ? 1 : w->each;
+    s.results = (uint32_t)(outer * inner) / s.per;
+    s.steps = s.along_rows ? s.count / w->each : s.count;
 
     // columns are read by neighbours together, 16 at least; many results keep a device busy alone
     const uint32_t most = s.along_rows ? w->local : s.results >= 8192 ? 1 : w->local / 16;
@@ -57,6 +60,7 @@ static uint32_t start(hn__writer *w, const hn__expr_in *in, uint32_t r)
 
 typedef struct accumulator {
     int out;
+    uint32_t at;        // which of a thread's results
     bool is_int;
     uint32_t type;
     uint32_t acc, done; // variables: what the last 64 elements gave, and all before (float sums)
@@ -93,10 +97,10 @@ static void set(hn__writer *w, uint32_t variable, uint32_t x)
     HN__SPV_DO(w->b, SpvOpStore, variable, x);
 }
 
-static accumulator prepare(hn__writer *w, const shape *s, int out)
+static accumulator prepare(hn__writer *w, const shape *s, int out, uint32_t at)
 {
     hn__spv *b = w->b;
-    accumulator a = { .out = out, .is_int = w->e->out[out].type == HN_I32 };
+    accumulator a = { .out = out, .at = at, .is_int = w->e->out[out].type == HN_I32 };
     a.type = a.is_int ? w->i32 : w->f32;
     a.acc = hn__spv_local(b, a.type);
     a.done = hn__spv_local(b, a.type);
@@ -149,16 +153,27 @@ static void element(hn__writer *w, const shape *s, const accumulator *a, int n,
         take(w, &a[i], w->value[e->out[a[i].out].value], round);
 }
 
-// A run of elements of a row: the k-th, `round`-th of this thread.
-static void element_run(hn__writer *w, const accumulator *a, int n, const uint32_t from[],
-                        uint32_t first, uint32_t k, uint32_t round)
+// What a thread's results get of a run: of a row, joined; of columns, each its own.
+static void take_run(hn__writer *w, const shape *s, const accumulator *a,
+                     const uint32_t lane[HN__RUN], uint32_t round)
+{
+    uint32_t part = lane[a->at];
+
+    for (uint32_t i = 1; s->along_rows && i < w->each; i++)
+        part = join(w, a, part, lane[i]);
+    take(w, a, part, round);
+}
+
+// A run of elements of a row, or of neighbouring columns: the k-th, `round`-th of this thread.
+static void element_run(hn__writer *w, const shape *s, const accumulator *a, int n,
+                        const uint32_t from[], uint32_t first, uint32_t k, uint32_t round)
 {
     const hn__expr *e = w->e;
-    uint32_t in[HN__EXPR_IN][HN__RUN], out[HN__EXPR_OUT][HN__RUN], part[HN__EXPR_OUT];
+    uint32_t in[HN__EXPR_IN][HN__RUN], out[HN__EXPR_OUT][HN__RUN];
+    const uint32_t run = s->along_rows ? w->each : 1;
 
     for (int v = 0; v < e->n_in; v++) {
-        const uint32_t off =
-            hn__w_u32k(w, SpvOpIMul, k, w->each * (uint32_t)e->in[v].stride[e->axis]);
+        const uint32_t off = hn__w_u32k(w, SpvOpIMul, k, run * (uint32_t)e->in[v].stride[e->axis]);
         hn__w_load_run(w, v, hn__w_u32(w, SpvOpIAdd, from[v], off), in[v]);
     }
     for (uint32_t i = 0; i < w->each; i++) {
@@ -167,20 +182,19 @@ static void element_run(hn__writer *w, const accumulator *a, int n, const uint32
         hn__w_insns(w);
         for (int o = 0; o < e->n_out; o++)
             out[o][i] = w->value[e->out[o].value];
-        for (int j = 0; j < n; j++)
-            part[j] = i ? join(w, &a[j], part[j], out[a[j].out][i]) : out[a[j].out][0];
     }
     for (int o = 0; o < e->n_out; o++)
         if (!e->out[o].reduced)
-            hn__w_store_run(w, o,
-                            hn__w_u32(w, SpvOpIAdd, first, hn__w_u32k(w, SpvOpIMul, k, w->each)),
-                            out[o]);
+            hn__w_store_run(
+                w, o,
+                hn__w_u32(w, SpvOpIAdd, first, hn__w_u32k(w, SpvOpIMul, k, run * s->inner)),
+                out[o]);
     for (int j = 0; j < n; j++)
-        take(w, &a[j], part[j], round);
+        take_run(w, s, &a[j], out[a[j].out], round);
 }
 
 // for (k = lane, round = 0; k < end; k += lanes, round++)
-static void loop(hn__writer *w, const shape *s, const accumulator *a, int n, uint32_t result,
+static void loop(hn__writer *w, const shape *s, const accumulator *a, int n, uint32_t group,
                  uint32_t lane, uint32_t end)
 {
     hn__spv *b = w->b;
@@ -188,6 +202,7 @@ static void loop(hn__writer *w, const shape *s, const accumulator *a, int n, uin
     const uint32_t head = hn__spv_id(b), test = hn__spv_id(b), body = hn__spv_id(b);
     const uint32_t next = hn__spv_id(b), merge = hn__spv_id(b);
     const uint32_t k_at = hn__spv_local(b, w->u32), round_at = hn__spv_local(b, w->u32);
+    const uint32_t result = hn__w_u32k(w, SpvOpIMul, group, s->per);
     uint32_t from[HN__EXPR_IN];
 
     for (int v = 0; v < e->n_in; v++)
@@ -208,7 +223,7 @@ static void loop(hn__writer *w, const shape *s, const accumulator *a, int n, uin
     HN__SPV_DO(b, SpvOpBranchConditional, hn__w_test(w, SpvOpULessThan, k, end), body, merge);
     hn__spv_label(b, body);
     if (w->each > 1)
-        element_run(w, a, n, from, first, k, round);
+        element_run(w, s, a, n, from, first, k, round);
     else
         element(w, s, a, n, from, first, k, round);
     HN__SPV_DO(b, SpvOpBranch, next);
@@ -255,7 +270,7 @@ static void tree(hn__writer *w, const shape *s, const accumulator *a, int n, uin
 }
 
 static void store_results(hn__writer *w, const shape *s, const accumulator *a, int n,
-                          uint32_t result)
+                          uint32_t group)
 {
     const hn__expr *e = w->e;
 
@@ -264,7 +279,9 @@ static void store_results(hn__writer *w, const shape *s, const accumulator *a, i
                              s->lanes > 1 ? shared_at(w, &a[i], w->thread) : a[i].acc);
         if (e->reduce == HN__REDUCE_MEAN)
             x = HN__SPV(w->b, SpvOpFDiv, w->f32, x, hn__spv_f32(w->b, (float)s->count));
-        hn__w_store(w, e->n_in + a[i].out, e->out[a[i].out].type, result, x);
+        const uint32_t first = hn__w_u32k(w, SpvOpIMul, group, s->per);
+        hn__w_store(w, e->n_in + a[i].out, e->out[a[i].out].type,
+                    hn__w_u32k(w, SpvOpIAdd, first, a[i].at), x);
     }
 }
 
@@ -272,12 +289,12 @@ uint64_t hn__w_reduce(hn__writer *w)
 {
     const hn__expr *e = w->e;
     const shape s = shape_of(w);
-    accumulator a[HN__EXPR_OUT];
+    accumulator a[HN__EXPR_OUT * HN__RUN];
     int n = 0;
 
     for (int o = 0; o < e->n_out; o++)
-        if (e->out[o].reduced)
-            a[n++] = prepare(w, &s, o);
+        for (uint32_t i = 0; i < s.per && e->out[o].reduced; i++)
+            a[n++] = prepare(w, &s, o, i);
     const uint32_t split = s.along_rows ? s.lanes : s.width;
     const uint32_t low = hn__w_u32k(w, SpvOpUMod, w->thread, split),
                    high = hn__w_u32k(w, SpvOpUDiv, w->thread, split);
