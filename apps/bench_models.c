@@ -1,5 +1,6 @@
 // hornito bench models: whole models, each with its result checked in the same run: the training
-// step of bench step, Whisper base on a recording, SmolLM2 on a text.
+// step of bench step, Whisper base on a recording, SmolLM2 on a text, and tokens of a Llama of a
+// billion drawn weights.
 #include "bench.h"
 
 #include <math.h>
@@ -7,17 +8,19 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "bench_llama.h"
 #include "bench_reference.h"
 #include "bench_step.h"
 #include "hornito/lm.h"
 
-enum { MOST_ROWS = 8, PROMPT = 512, MADE = 64 };
+enum { MOST_ROWS = 12, PROMPT = 512, MADE = 64 };
 
 typedef struct model_row {
     const char *name, *unit; // of what a run makes
     double amount;           // of it in a run
     double seconds[BENCH_MOST_REPEATS];
     bench_stats wall;
+    double weight_bytes; // that a run reads; 0: not counted
     char check[160];    // what was compared; empty: not measured
     char not_here[256]; // why there is no figure, where a model or its data are missing
     char failed[512];
@@ -26,6 +29,7 @@ typedef struct model_row {
 typedef struct models {
     bench_options bench;
     char *only, *data;
+    int small;
     hn_device *dev;
     model_row row[MOST_ROWS];
     int n_rows;
@@ -207,11 +211,94 @@ static hn_status bench_lm(models *m, const char *path, model_row *r)
     return s;
 }
 
+// ---- a Llama of a billion ----------------------------------------------------------------------
+
+enum { LLAMA_CHECKED = 3 }; // tokens compared with those of the cpu device
+
+static hn_status time_llama(models *m, hn_dtype type, float *first, model_row *r)
+{
+    bench_llama *l;
+    hn_status s = bench_llama_create(m->dev, type, m->small, &l);
+    const int64_t vocab = s ? 0 : bench_llama_vocab(l);
+    float *logits = hn__calloc((size_t)vocab + 1, sizeof *logits);
+
+    if (s == HN_OK && !logits)
+        s = hn__nomem((size_t)vocab * sizeof *logits);
+    for (int i = 0; s == HN_OK && i < LLAMA_CHECKED; i++)
+        s = bench_llama_step(l, first + i * vocab);
+    for (int i = -m->bench.warmup; s == HN_OK && i < m->bench.repeats; i++) {
+        const uint64_t began = hn__now_ns();
+        s = bench_llama_step(l, logits);
+        if (i >= 0)
+            r->seconds[i] = since(began);
+    }
+    if (s == HN_OK)
+        r->weight_bytes = bench_llama_bytes(l);
+    hn__free(logits);
+    bench_llama_destroy(&l);
+    return s;
+}
+
+// The first tokens on the cpu device; the largest difference of a logit.
+static hn_status check_llama(const models *m, hn_dtype type, const float *first, double *error)
+{
+    hn_device *cpu = NULL;
+    bench_llama *l = NULL;
+    float *want = NULL;
+    int64_t vocab = 0;
+
+    *error = 0;
+    hn_status s = app_open_other(&m->bench.dev, "cpu", &cpu);
+    if (s == HN_OK)
+        s = bench_llama_create(cpu, type, m->small, &l);
+    if (s == HN_OK && !(want = hn__calloc((size_t)(vocab = bench_llama_vocab(l)), sizeof *want)))
+        s = hn__nomem((size_t)vocab * sizeof *want);
+    for (int i = 0; s == HN_OK && i < LLAMA_CHECKED; i++) {
+        s = bench_llama_step(l, want);
+        if (s == HN_OK)
+            *error = fmax(*error, bench_error(first + i * vocab, want, vocab));
+    }
+    hn__free(want);
+    bench_llama_destroy(&l);
+    hn_device_close(&cpu);
+    return hn_context(s, "check against the cpu device");
+}
+
+static hn_status bench_llama_row(models *m, hn_dtype type, model_row *r)
+{
+    enum { MOST_VOCAB = 1 << 17 };
+    float *first = hn__calloc((size_t)LLAMA_CHECKED * MOST_VOCAB, sizeof *first);
+    char check[160];
+    double error = 0;
+
+    hn_status s = first ? time_llama(m, type, first, r) : hn__nomem(MOST_VOCAB * sizeof *first);
+    if (s == HN_OK)
+        s = check_llama(m, type, first, &error);
+    hn__free(first);
+    HN_TRY(s);
+    if (!(error <= 1e-3))
+        return hn_fail(HN_ERR_DEVICE, "logits are off by %.2g of the cpu device's", error);
+    snprintf(check, sizeof check, "logits of %d tokens within %.2g of the cpu device's",
+             LLAMA_CHECKED, error);
+    summarise(m, r, 1, check);
+    return HN_OK;
+}
+
+static hn_status bench_billion(models *m, const char *path, model_row *r)
+{
+    static const hn_dtype types[] = { HN_F16, HN_Q8_0, HN_Q4_1 };
+    (void)path;
+    for (int i = 0; i < 3; i++)
+        HN_TRY(bench_llama_row(m, types[i], &r[i]));
+    return HN_OK;
+}
+
 // ---- all of them ---------------------------------------------------------------------------
 
 typedef struct model_group {
     const char *name;  // of tools/get-models where it is one
     bool is_model;
+    bool asked; // measured only where --only names it
     hn_status (*run)(models *m, const char *path, model_row *r);
     struct {
         const char *name, *unit;
@@ -219,24 +306,33 @@ typedef struct model_group {
 } model_group;
 
 static const model_group groups[] = {
-    { "training step", false, bench_train, { { "training step", "tokens" } } },
+    { "training step", false, false, bench_train, { { "training step", "tokens" } } },
     { "whisper-base",
       true,
+      false,
       bench_whisper,
       { { "whisper-base encode", "windows" },
         { "whisper-base encode and 27 tokens", "tokens" } } },
     { "smollm2-135m",
       true,
+      false,
       bench_lm,
       { { "smollm2-135m prompt of 512", "tokens" },
         { "smollm2-135m decode", "tokens" },
         { "smollm2-135m tokenise", "MB" } } },
+    { "llama-1b",
+      false,
+      true,
+      bench_billion,
+      { { "llama-1b f16 decode", "tokens" },
+        { "llama-1b q8_0 decode", "tokens" },
+        { "llama-1b q4_1 decode", "tokens" } } },
 };
 enum { N_GROUPS = sizeof groups / sizeof *groups };
 
 static bool is_wanted(const model_group *g, const char *only)
 {
-    return !only || !strncmp(g->name, only, strlen(only));
+    return only ? !strncmp(g->name, only, strlen(only)) : !g->asked;
 }
 
 // A model or its data that are not there are no failure: each row says so.
@@ -288,6 +384,11 @@ static json_t *row_json(const model_row *r)
         app_json_set(o, "unit", app_json_text(r->unit));
         app_json_set(o, "amount", app_json_number(r->amount));
         app_json_set(o, "per_s", app_json_number(r->amount / r->wall.median));
+        if (r->weight_bytes > 0) {
+            app_json_set(o, "weight_bytes", app_json_number(r->weight_bytes));
+            app_json_set(o, "gb_per_s",
+                         app_json_number(r->weight_bytes / r->wall.median * 1e-9));
+        }
         app_json_set(o, "check", app_json_text(r->check));
     }
     return o;
@@ -321,6 +422,7 @@ static void page_rows(report *page, const models *m)
 static int conclude(models *m)
 {
     json_t *root = bench_head("bench models", m->dev), *rows = app_json_array();
+    app_json_set(root, "small", json_boolean(m->small));
     report *page = m->bench.html ? bench_page("Whole models", m->dev) : NULL;
     for (int i = 0; i < m->n_rows; i++)
         app_json_add(rows, row_json(&m->row[i]));
@@ -360,8 +462,8 @@ static int usage(const models *m)
     for (int i = 0; i < N_GROUPS; i++)
         if (is_wanted(&groups[i], m->only))
             return bench_usage(&m->bench);
-    return app_usage("--only %s: there are 'training step', 'whisper-base', 'smollm2-135m'",
-                     m->only);
+    return app_usage("--only %s: there are 'training step', 'whisper-base', 'smollm2-135m', "
+                     "'llama-1b'", m->only);
 }
 
 int app_bench_models(int argc, const char **argv)
@@ -372,7 +474,9 @@ int app_bench_models(int argc, const char **argv)
     m->bench.repeats = BENCH_LEAST_REPEATS;
     m->bench.warmup = 1;
     const struct poptOption options[] = {
-        { "only", 0, POPT_ARG_STRING, &m->only, 0, "those whose names begin so", "NAME" },
+        { "only", 0, POPT_ARG_STRING, &m->only, 0, 
+          "those whose names begin so; llama-1b, a billion drawn weights, only then", "NAME" },
+        { "small", 0, POPT_ARG_NONE, &m->small, 0, "two layers of llama-1b", NULL },
         { "data", 0, POPT_ARG_STRING, &m->data, 0,
           "where the recording, the texts and their tokens are (tests/data/reference)", "DIR" },
         BENCH_OPTIONS(m->bench),

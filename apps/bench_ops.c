@@ -89,8 +89,8 @@ static bool is_wanted(const bench_shape *b, const char *only)
     return !only || !strncmp(only, whole, strlen(only));
 }
 
-// The product that a backward one ("... dx", "... dw") belongs to: its name, as much work, measured
-// before. NULL: none.
+// The product that a backward one ("... dx", "... dw") belongs to: its name, as much work,
+// measured before. NULL: none.
 static const ops_result *forward_of(const ops_result *r, const ops_result all[])
 {
     const size_t n = strlen(r->shape->name);

@@ -190,8 +190,8 @@ void ops_page(report *page, const bench_peaks *peaks, const ops_result *r, int n
         "a large result, drawn by a fixed seed, and all of a small one. Rates count what is "
         "read and written once; they are of the device's own clock where it has one. The roof "
         "is the longer of arithmetic at the measured f32 peak and bytes at the measured copy "
-        "rate: %.4g GFLOP/s, %.4g GB/s, the fastest loops that `bench peaks` has. What caches hold "
-        "can be above it. Backward products (dx, dw) are given as shares of the rate of the "
+        "rate: %.4g GFLOP/s, %.4g GB/s, the fastest loops that `bench peaks` has. What caches "
+        "hold can be above it. Backward products (dx, dw) are given as shares of the rate of the "
         "forward one too.",
         n ? r[0].wall.n : 0, bench_peak_rate(peaks, PEAK_FMA_F32) * 1e-9,
         bench_peak_rate(peaks, PEAK_COPY) * 1e-9);

@@ -46,8 +46,8 @@ enum { PEAK_REPEATS = 11 };
 // result is wrong. What the device or the build lacks is no error: its `why` says so.
 hn_status bench_peaks_measure(hn_device *d, unsigned wanted, bench_peaks *out);
 // Operations or bytes a second, of the fastest run: what else a machine does only ever slows one
-// down, and a roof is to be what cannot be surpassed. 0 where it is unsupported, was not wanted, or
-// is a time.
+// down, and a roof is not to be surpassed. 0 where it is unsupported, was not wanted, or is a
+// time.
 double bench_peak_rate(const bench_peaks *p, peak_id id);
 // The kernel that reached it, "12 x 16" (sums a thread x steps a turn of the loop), "8x8x8" (sizes
 // of a matrix); "" where there is one only.

@@ -445,8 +445,8 @@ static const bench_shape models[] = {
 };
 
 // What a card is measured by: products and attention of a GPT-2 of 124 M parameters and larger,
-// matrix-vector products of 64 MiB and more, and rows that no cache holds. n: of square products; k:
-// of the vectors; b, t, h: of attention; r: rows.
+// matrix-vector products of 64 MiB and more, and rows that no cache holds. n: of square products;
+// k: of the vectors; b, t, h: of attention; r: rows.
 #define GPU_PRODUCTS(n)                                                                           \
     PRODUCT("matmul f32", PLAIN, n, n, n), PRODUCT("matmul f32 dx", DX, n, n, n),                 \
         PRODUCT("matmul f32 dw", DW, n, n, n), PRODUCT_F16("matmul f16", PLAIN, n, n, n),         \

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/os.h"
 #include "progress.h"
@@ -12,36 +13,45 @@
 
 // ---- the model -----------------------------------------------------------------------------
 
-// The model of DESIGN.md's measures: 4.27 M parameters; or one of a size that the reference can
-// do.
-static hn_train_params step_params(bool small, int64_t steps)
+static const step_model step_models[] = {
+    { "bench", 4096, 256, 4, 4, 256, 4, 1e-3f },   // 4.27 M parameters
+    { "small", 512, 64, 4, 2, 64, 2, 1e-3f },      // of a size that the reference can do
+    { "gpt2", 50304, 768, 12, 12, 1024, 4, 1e-4f }, // GPT-2's smallest, vocabulary rounded up
+    { "gpt2-small", 4096, 768, 2, 12, 64, 1, 1e-4f },
+};
+enum { N_STEP_MODELS = sizeof step_models / sizeof *step_models };
+
+static const step_model *step_model_of(const char *name)
 {
-    const hn_lm_config full = { .family = HN_LM_GPT2,
-                                .vocab = 4096,
-                                .width = 256,
-                                .layers = 4,
-                                .heads = 4,
-                                .kv_heads = 4,
-                                .ffn = 1024,
-                                .context = 256,
-                                .eps = 1e-5f,
-                                .act = HN_ACT_GELU,
-                                .tied = true,
-                                .head = HN_HEAD_DENSE };
-    hn_train_params p = {
-        .model = full,
+    for (int i = 0; i < N_STEP_MODELS; i++)
+        if (!strcmp(step_models[i].name, name))
+            return &step_models[i];
+    return NULL;
+}
+
+static hn_train_params step_params(const step_model *m, int64_t steps)
+{
+    return (hn_train_params){
+        .model = { .family = HN_LM_GPT2,
+                   .vocab = m->vocab,
+                   .width = m->width,
+                   .layers = m->layers,
+                   .heads = m->heads,
+                   .kv_heads = m->heads,
+                   .ffn = 4 * m->width,
+                   .context = m->length,
+                   .eps = 1e-5f,
+                   .act = HN_ACT_GELU,
+                   .tied = true,
+                   .head = HN_HEAD_DENSE },
         .optimizer = { .adamw = { 0.9f, 0.999f, 1e-8f, 0.01f } },
-        .batch = 4, .length = 256, .steps = steps, .lr = 1e-3f, .lr_end = 1e-3f, .seed = 1,
+        .batch = m->batch,
+        .length = m->length,
+        .steps = steps,
+        .lr = m->lr,
+        .lr_end = m->lr,
+        .seed = 1,
     };
-    if (small) {
-        p.model.vocab = 512;
-        p.model.width = 64;
-        p.model.heads = p.model.kv_heads = 2;
-        p.model.ffn = 256;
-        p.model.context = p.length = 64;
-        p.batch = 2;
-    }
-    return p;
 }
 
 // Tokens with something to learn: low numbers are frequent.
@@ -100,7 +110,8 @@ static hn_status compare_devices(const step_bench *b, hn_device *one, hn_device 
 // The small model on this device and on the reference.
 static hn_status check_small(step_bench *b)
 {
-    step_bench small = { .params = step_params(true, SMALL_STEPS), .n_tokens = 4096 };
+    step_bench small = { .params = step_params(step_model_of("small"), SMALL_STEPS),
+                         .n_tokens = 4096 };
     hn_device *ref = NULL;
 
     small.tokens = make_tokens(small.n_tokens, small.params.model.vocab);
@@ -125,7 +136,7 @@ hn_status bench_step_trainer(hn_device *d, int64_t steps, hn_trainer **out, int3
                              int64_t *out_tokens)
 {
     const variant plain = { .name = "training step" };
-    step_bench b = { .params = step_params(false, steps), .n_tokens = 1 << 16 };
+    step_bench b = { .params = step_params(step_model_of("bench"), steps), .n_tokens = 1 << 16 };
 
     *out = NULL;
     *out_tokens = b.params.batch * b.params.length;
@@ -313,7 +324,7 @@ static int step(const step_options *o)
         return app_fail(hn__nomem(sizeof *b));
     b->o = o;
     b->n_tokens = 1 << 16;
-    b->params = step_params(o->small, o->bench.warmup + o->bench.repeats);
+    b->params = step_params(o->model, o->bench.warmup + o->bench.repeats);
     choose_variants(b);
 
     int rc = app_fail(app_open_device(&o->bench.dev, &b->dev));
@@ -332,6 +343,18 @@ static int step(const step_options *o)
     return rc;
 }
 
+static int model_usage(step_options *o)
+{
+    const char *names[N_STEP_MODELS], *name = o->model_name ? o->model_name : "bench";
+    for (int i = 0; i < N_STEP_MODELS; i++)
+        names[i] = step_models[i].name;
+    o->model = step_model_of(o->small ? "small" : name);
+    const int near = app_nearest(name, names, N_STEP_MODELS);
+    return o->model ? -1 : app_usage("--model %s: there are bench, small, gpt2, gpt2-small%s%s",
+                                     name, near < 0 ? "" : "; did you mean ",
+                                     near < 0 ? "" : names[near]);
+}
+
 int app_bench_step(int argc, const char **argv)
 {
     step_options o = { .bench = { .repeats = 10, .warmup = 2 } };
@@ -346,7 +369,10 @@ int app_bench_step(int argc, const char **argv)
           "measure it with blocks computed again too: blocks (all) or how many", "N" },
         { "precision", 0, POPT_ARG_STRING, &o.precision, 0, "measure it in f16 or bf16 too",
           "TYPE" },
-        { "small", 0, POPT_ARG_NONE, &o.small, 0, "a model of width 64 on 2 x 64 tokens", NULL },
+        { "model", 0, POPT_ARG_STRING, &o.model_name, 0,
+          "bench (4.27 M parameters on 4 x 256 tokens, the default), small (width 64 on 2 x 64), "
+          "gpt2 (124 M on 4 x 1024), gpt2-small (two such layers on 64)", "NAME" },
+        { "small", 0, POPT_ARG_NONE, &o.small, 0, "the same as --model small", NULL },
         { "export", 0, POPT_ARG_STRING, &o.export_path, 0,
           "keep first weights, batches and losses as safetensors", "FILE" },
         BENCH_OPTIONS(o.bench),
@@ -360,6 +386,8 @@ int app_bench_step(int argc, const char **argv)
     if (rc < 0 && (train_blocks(o.recompute, &o.n_again) ||
                    train_precision(o.precision, &o.precision_type)))
         rc = APP_USAGE;
+    if (rc < 0)
+        rc = model_usage(&o);
     if (rc < 0)
         rc = step(&o);
     return app_end(&args, rc);

@@ -6,10 +6,18 @@
 
 #include "hornito/train.h"
 
+// A GPT-2-like model with a feed-forward of four widths, and its batches.
+typedef struct step_model {
+    const char *name;
+    int64_t vocab, width, layers, heads, length, batch;
+    float lr;
+} step_model;
+
 typedef struct step_options {
     bench_options bench;
     int no_fuse, no_replay, only_first, small;
-    char *export_path, *recompute, *precision;
+    char *export_path, *recompute, *precision, *model_name;
+    const step_model *model;
     int n_again;        // what recompute says
     hn_dtype precision_type;
 } step_options;

@@ -175,6 +175,12 @@ assert len(m) == 2 and all("wall" not in r and r["not_here"] for r in m)' || fai
     python3 -c 'import json
 s = json.load(open("start.json"))["starts"]
 assert s[0]["not_here"] and s[2]["wall"]["n"] == 3 and s[3]["name"] == "training step, warm"' || failed "bench start --json"
+    expect 2 "did you mean gpt2" bench step --model gpt3
+    expect 0 "logits of 3 tokens within" bench models --only llama-1b --small --device cpu --json llama.json
+    python3 -c 'import json
+m = json.load(open("llama.json"))["models"]
+bytes = [r["weight_bytes"] for r in m]
+assert len(m) == 3 and bytes[0] > bytes[1] > bytes[2] > 5e7 and all(r["gb_per_s"] > 0 for r in m)' || failed "bench models --json"
     expect 0 "losses of the small model" bench models --only training --device cpu
     expect 0 "unsupported: the reference" bench peaks --device ref
     expect 0 '"gb_per_s"' bench ops --op layer_norm --device cpu --json - --html ops.html
