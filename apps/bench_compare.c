@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -250,24 +251,37 @@ static json_t *compare_json(const result *a, const result *b, const pair *p, int
     return root;
 }
 
-// Medians of each row over all files, in the order they were given: a line a row.
+static int by_change(const void *a, const void *b)
+{
+    const double x = fabs(log((*(const pair *const *)a)->r.ratio)),
+                 y = fabs(log((*(const pair *const *)b)->r.ratio));
+    return (x < y) - (x > y);
+}
+
+// Medians of the rows that changed most over all files, in the order they were given: a line a
+// row.
 static void page_history(report *page, const result *f, int n_files, const pair *p, int n)
 {
     enum { MOST_LINES = 12 };
     double x[MOST_FILES], y[MOST_LINES][MOST_FILES];
     report_series series[MOST_LINES];
     const int n_lines = n < MOST_LINES ? n : MOST_LINES;
+    const pair *most[MOST_ROWS];
 
+    for (int k = 0; k < n; k++)
+        most[k] = &p[k];
+    if (n > MOST_LINES)
+        qsort(most, (size_t)n, sizeof *most, by_change);
     for (int k = 0; k < n_lines; k++) {
         for (int i = 0; i < n_files; i++) {
             double t[BENCH_MOST_REPEATS];
-            const row *r = find_row(&f[i], p[k].a->name);
+            const row *r = find_row(&f[i], most[k]->a->name);
             x[i] = i + 1;
             y[k][i] = NAN;
             if (r && r->times)
-                y[k][i] = bench_summary(t, take_times(r, t)).median / p[k].sa.median;
+                y[k][i] = bench_summary(t, take_times(r, t)).median / most[k]->sa.median;
         }
-        series[k] = (report_series){ p[k].a->name, x, y[k], n_files, false, NULL };
+        series[k] = (report_series){ most[k]->a->name, x, y[k], n_files, false, NULL };
     }
     report_section(page, "History");
     report_text(page, "Medians in the order the files were given, by those of the first%s.",

@@ -45,6 +45,7 @@
       options: {
         scales: { x: axis(c.x_label, c.log_x), y: axis(c.y_label, c.log_y) },
         interaction: { mode: "nearest", axis: c.series.some((s) => s.dots) ? "xy" : "x", intersect: false },
+        layout: { padding: { top: 6 } },
         plugins: { decimation: { enabled: !c.log_x, algorithm: "min-max" } },
       },
     };
