@@ -232,9 +232,9 @@ static void sample_type(hn_rng *rng, hn__sample *s, int rank_most)
 {
     hn_type t = { .rank = 1 + (int)hn__rng_below(rng, rank_most) };
     int64_t left = 4096;
-
+    const int64_t unit = hn__rng_below(rng, 3) ? 1 : 4; // of sizes: some kernels take fours
     for (int i = 0; i < t.rank; i++) {
-        t.dim[i] = hn__rng_dim(rng, left < 70 ? left : 70);
+        t.dim[i] = left < unit ? 1 : unit * hn__rng_dim(rng, (left < 70 ? left : 70) / unit);
         left /= t.dim[i];
     }
     const int64_t kind = hn__rng_below(rng, 6);
