@@ -4,8 +4,19 @@
 #ifndef HN_REDUCE_GLSL
 #define HN_REDUCE_GLSL
 
+#ifdef HN_PAIRS // of software devices, where a workgroup is within a subgroup (hn__row_groups)
+#extension GL_KHR_shader_subgroup_shuffle : require
+#define HN_REDUCE(name, combine)                                                                  \
+    float name(float a)                                                                           \
+    {                                                                                             \
+        for (uint n = gl_WorkGroupSize.x / 2u; n > 0u; n /= 2u) {                                 \
+            const float b = subgroupShuffleXor(a, n);                                             \
+            a = combine;                                                                          \
+        }                                                                                         \
+        return a;                                                                                 \
+    }
+#else
 shared float reduce_slot[gl_WorkGroupSize.x];
-
 #define HN_REDUCE(name, combine)                                                                  \
     float name(float v)                                                                           \
     {                                                                                             \
@@ -29,6 +40,7 @@ shared float reduce_slot[gl_WorkGroupSize.x];
         }                                                                                         \
         return a;                                                                                 \
     }
+#endif
 
 HN_REDUCE(reduce_add, a + b)
 HN_REDUCE(reduce_max, max(a, b))

@@ -1,5 +1,6 @@
 // Fused expressions: drawn at random, run by the cpu's interpreter and, on a Vulkan row, as the
 // SPIR-V written from them; both against f64. The SPIR-V of each is validated.
+#include "ops/table.h"
 #include "support/check.h"
 #include "support/device.h"
 #include "support/expr.h"
@@ -97,7 +98,7 @@ static void check_valid(void **state)
         uint32_t *words;
         size_t n_words;
         uint64_t n_groups;
-        CHECK_OK(hn__expr_spirv(&t->e, locals[seed % 3], seed & 1, &words, &n_words, &n_groups));
+        CHECK_OK(hn__expr_spirv(&t->e, locals[seed % 3], seed & 1 ? 8 : 0, &words, &n_words, &n_groups));
         FILE *f = popen(HN_SPIRV_VAL " --target-env vulkan1.1 -", "w");
         CHECK(f, "cannot start " HN_SPIRV_VAL);
         fwrite(words, sizeof *words, n_words, f);
@@ -121,8 +122,8 @@ static void run_device(hn_device *d, const test_expr *t, uint64_t seed)
     uint32_t *words;
     hn__stream *s;
 
-    const bool pairs = seed & 1 && d->info.features & HN_FEATURE_INT64;
-    CHECK_OK(hn__expr_spirv(&t->e, desc.spec[0], pairs, &words, &desc.n_words, &cmd.n_groups));
+    const uint32_t vector = seed & 1 ? hn__vector_lanes(&d->info) : 0;
+    CHECK_OK(hn__expr_spirv(&t->e, desc.spec[0], vector, &words, &desc.n_words, &cmd.n_groups));
     desc.spirv = words;
     CHECK_OK(d->fn->kernel_get(d, &desc, &cmd.kernel));
     for (int i = 0; i < n; i++) {

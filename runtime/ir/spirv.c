@@ -10,7 +10,7 @@ typedef struct list {
 
 struct hn__spv {
     bool failed;
-    bool int64; // the capability is asked for
+    bool int64, shuffles; // capabilities that are asked for
     uint32_t n_ids;
     uint32_t glsl; // the imported set
     list decorations, globals, locals, body;
@@ -172,6 +172,13 @@ uint32_t hn__spv_uint64(hn__spv *b)
     return HN__SPV_GLOBAL(b, SpvOpTypeInt, 0, true, 64, 0);
 }
 
+uint32_t hn__spv_shuffle_xor(hn__spv *b, uint32_t type, uint32_t x, uint32_t mask)
+{
+    b->shuffles = true;
+    return HN__SPV(b, SpvOpGroupNonUniformShuffleXor, type, hn__spv_u32(b, SpvScopeSubgroup), x,
+                   hn__spv_u32(b, mask));
+}
+
 uint32_t hn__spv_vector(hn__spv *b, uint32_t type, int n)
 {
     return HN__SPV_GLOBAL(b, SpvOpTypeVector, 0, true, type, (uint32_t)n);
@@ -218,6 +225,11 @@ static void preamble(hn__spv *b, list *l, uint32_t main_id, int n_inputs, const 
     instruction(b, l, SpvOpCapability, 0, 0, HN__SPV_ARGS(SpvCapabilityShader));
     if (b->int64)
         instruction(b, l, SpvOpCapability, 0, 0, HN__SPV_ARGS(SpvCapabilityInt64));
+    if (b->shuffles) {
+        instruction(b, l, SpvOpCapability, 0, 0, HN__SPV_ARGS(SpvCapabilityGroupNonUniform));
+        instruction(b, l, SpvOpCapability, 0, 0,
+                    HN__SPV_ARGS(SpvCapabilityGroupNonUniformShuffle));
+    }
     instruction(b, l, SpvOpExtInstImport, 0, b->glsl, 4, import);
     instruction(b, l, SpvOpMemoryModel, 0, 0,
                 HN__SPV_ARGS(SpvAddressingModelLogical, SpvMemoryModelGLSL450));

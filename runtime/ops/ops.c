@@ -181,8 +181,9 @@ enum { ROW_LANES = 8, LEAST_LANES = 32, SHARERS = 4 };
 void hn__row_groups(const hn__launch *l, hn__dispatch *d, const hn_type *x)
 {
     const int64_t runs = (hn__cols(x) + 3) / 4;
+    const uint32_t vector = hn__vector_lanes(l->device);
     if (!strcmp(l->device->type, "software"))
-        d->spec[0] = ROW_LANES;
+        d->spec[0] = vector && vector < ROW_LANES ? vector : ROW_LANES;
     while (d->spec[0] > LEAST_LANES && d->spec[0] / 2 >= runs)
         d->spec[0] /= 2;
     d->spec[1] = hn__cols(x) % 4 == 0;
@@ -201,9 +202,13 @@ void hn__row_sharers(const hn__launch *l, hn__dispatch *d, const hn_type *x)
     hn__groups(d, rows / d->spec[2]);
 }
 
-bool hn__in_pairs(const hn_device_info *device)
+uint32_t hn__vector_lanes(const hn_device_info *device)
 {
-    return !strcmp(device->type, "software") && (device->features & HN_FEATURE_INT64);
+    const uint32_t need = HN_FEATURE_INT64 | HN_FEATURE_SUBGROUP;
+
+    if (strcmp(device->type, "software") || (device->features & need) != need)
+        return 0;
+    return device->subgroup_size;
 }
 
 int64_t hn__register_tile(const hn_device_info *device)

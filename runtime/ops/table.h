@@ -45,9 +45,10 @@ void hn__row_groups(const hn__launch *l, hn__dispatch *d, const hn_type *x);
 // workgroup has a few rows. Specialization constant 2 says how many.
 void hn__row_sharers(const hn__launch *l, hn__dispatch *d, const hn_type *x);
 
-// Whether kernels take two 32-bit words as one of 64: where a load costs a lane the same whatever
-// its width, it halves them.
-bool hn__in_pairs(const hn_device_info *device);
+// Lanes of a software device's vectors, which are its subgroups; 0: it is none, or lacks features.
+// There a load costs a lane the same whatever its width, so kernels take two 32-bit words as one of
+// 64; and barriers are dear, so they join lanes by shuffles.
+uint32_t hn__vector_lanes(const hn_device_info *device);
 
 // Rows by columns of a square tile that a thread keeps in registers: 8 where a device's compiler
 // takes the unrolled code well; SwiftShader's wants minutes and 20 GB for it.

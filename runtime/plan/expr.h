@@ -52,12 +52,13 @@ int64_t hn__expr_scratch(const hn__expr *e, int n_threads);
 // ---- SPIR-V --------------------------------------------------------------------------------
 
 // Writes the kernel: bindings are inputs, then outputs, as arrays of 32-bit words; f16, bf16 and
-// u8 are packed. Needs Vulkan 1.1 and no optional feature, but HN_FEATURE_INT64 for `pairs`: two
-// words are then loaded and stored as one of 64 bits. *words is allocated by hn__calloc and is the
-// caller's. Specialization constant 0 is the workgroup's size; push words 0 and 1 are the
+// u8 are packed. Needs Vulkan 1.1 and no optional feature, where `vector` is 0; otherwise that is how
+// many lanes a software device's subgroups have, HN_FEATURE_INT64 and HN_FEATURE_SUBGROUP are there,
+// two words are loaded and stored as one of 64 bits, and so many threads are joined by shuffles.
+// *words is allocated by hn__calloc and is the caller's. Specialization constant 0 is the workgroup's size; push words 0 and 1 are the
 // grid's. *n_groups: workgroups of `local` threads it is to be run with.
 // Errors: NOMEM; UNSUPPORTED (more than 2^32 - 1 elements in a tensor).
-hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, bool pairs, uint32_t **words,
+hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, uint32_t vector, uint32_t **words,
                          size_t *n_words, uint64_t *n_groups);
 
 #endif

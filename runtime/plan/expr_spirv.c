@@ -48,7 +48,7 @@ void hn__w_end(hn__writer *w, uint32_t merge)
 // What `wide` words are in memory: themselves, or pairs.
 static uint32_t stored_type(hn__writer *w, uint32_t wide)
 {
-    const bool pairs = w->pairs && wide > 1;
+    const bool pairs = w->vector && wide > 1;
     const uint32_t one = pairs ? hn__spv_uint64(w->b) : w->u32, n = pairs ? wide / 2 : wide;
     return n > 1 ? hn__spv_vector(w->b, one, (int)n) : one;
 }
@@ -66,7 +66,7 @@ static uint32_t load_words(hn__writer *w, int binding, uint32_t i)
     const uint32_t wide = w->wide[binding];
     const uint32_t words =
         HN__SPV(w->b, SpvOpLoad, stored_type(w, wide), words_at(w, binding, i));
-    return w->pairs && wide > 1
+    return w->vector && wide > 1
                ? HN__SPV(w->b, SpvOpBitcast, hn__spv_vector(w->b, w->u32, (int)wide), words)
                : words;
 }
@@ -74,7 +74,7 @@ static uint32_t load_words(hn__writer *w, int binding, uint32_t i)
 static void store_words(hn__writer *w, int binding, uint32_t i, uint32_t words)
 {
     const uint32_t wide = w->wide[binding];
-    if (w->pairs && wide > 1)
+    if (w->vector && wide > 1)
         words = HN__SPV(w->b, SpvOpBitcast, stored_type(w, wide), words);
     HN__SPV_DO(w->b, SpvOpStore, words_at(w, binding, i), words);
 }
@@ -191,7 +191,7 @@ void hn__w_widths(hn__writer *w)
 {
     const hn__expr *e = w->e;
     const bool columns = e->reduce != HN__REDUCE_NONE && e->axis < e->rank - 1;
-    const int64_t cols = e->rank && !(columns && !w->pairs) ? e->dim[e->rank - 1] : 1;
+    const int64_t cols = e->rank && !(columns && !w->vector) ? e->dim[e->rank - 1] : 1;
 
     // columns that are reduced: GPUs want the threads more, and shared memory has a place for each
     w->each = has_type(e, 2) && cols % 8 == 0 && !columns ? 8 : cols % 4 == 0 ? 4 : 1;
@@ -503,11 +503,11 @@ static hn_status check_sizes(const hn__expr *e)
                           "a fused step over %" PRId64 " elements; at most 2^32", space(e));
 }
 
-hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, bool pairs, uint32_t **words,
+hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, uint32_t vector, uint32_t **words,
                          size_t *n_words, uint64_t *n_groups)
 {
     HN_TRY(check_sizes(e));
-    hn__writer w = { .b = hn__spv_create(), .e = e, .local = local, .pairs = pairs };
+    hn__writer w = { .b = hn__spv_create(), .e = e, .local = local, .vector = vector };
     if (!w.b)
         return hn__nomem(sizeof w);
     hn__spv *b = w.b;

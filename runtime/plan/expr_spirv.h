@@ -13,7 +13,7 @@ typedef struct hn__writer {
     hn__spv *b;
     const hn__expr *e;
     uint32_t local;                             // threads of a workgroup
-    bool pairs;                                 // words lie in memory as 64-bit integers
+    uint32_t vector; // not 0: words lie in memory as 64-bit integers, and so many threads shuffle
     uint32_t f32, i32, u32, truth;              // types
     uint32_t buffer[HN__EXPR_IN + HN__EXPR_OUT]; // variables: arrays of `wide` words
     uint32_t wide[HN__EXPR_IN + HN__EXPR_OUT];   // 1, 2 or 4

@@ -1,7 +1,7 @@
 // Reductions at the end of a fused expression as SPIR-V. A workgroup makes `width` results, or as
 // many runs of `per` neighbouring ones, with `lanes` threads each; a thread takes every lanes-th
-// element, or run of elements, then the threads of a result are joined through shared memory in a
-// fixed order. A NaN stays, for extremes too, where the driver keeps NaNs.
+// element, or run of elements, then the threads of a result are joined in a fixed order, through
+// shared memory or by shuffles. A NaN stays, for extremes too, where the driver keeps NaNs.
 #include "plan/expr_spirv.h"
 
 #include <math.h>
@@ -11,6 +11,7 @@ typedef struct shape {
     uint32_t per;                   // neighbouring columns whose results a thread makes
     uint32_t steps;                 // count, in runs of rows
     uint32_t lanes, width;
+    bool shuffled;                  // a result's lanes are of one subgroup, and joined by shuffles
     bool along_rows;                // inner is 1: a result's threads are neighbours
 } shape;
 
@@ -32,6 +33,7 @@ static shape shape_of(const hn__writer *w)
     while (s.lanes * 2 <= most && s.lanes * 8 <= s.steps)
         s.lanes *= 2;
     s.width = w->local / s.lanes;
+    s.shuffled = s.along_rows && s.lanes > 1 && s.lanes <= w->vector;
     return s;
 }
 
@@ -64,7 +66,7 @@ typedef struct accumulator {
     bool is_int;
     uint32_t type;
     uint32_t acc, done; // variables: what the last 64 elements gave, and all before (float sums)
-    uint32_t shared;    // array of the workgroup; 0 where there is one lane
+    uint32_t shared;    // array of the workgroup; 0 where nothing is joined through it
 } accumulator;
 
 static bool sums(const hn__expr *e)
@@ -104,7 +106,7 @@ static accumulator prepare(hn__writer *w, const shape *s, int out, uint32_t at)
     a.type = a.is_int ? w->i32 : w->f32;
     a.acc = hn__spv_local(b, a.type);
     a.done = hn__spv_local(b, a.type);
-    if (s->lanes > 1) {
+    if (s->lanes > 1 && !s->shuffled) {
         const uint32_t array =
             HN__SPV_GLOBAL(b, SpvOpTypeArray, 0, true, a.type, hn__spv_u32(b, w->local));
         a.shared =
@@ -269,6 +271,15 @@ static void tree(hn__writer *w, const shape *s, const accumulator *a, int n, uin
     }
 }
 
+// The same by shuffles: each lane's variable has the result.
+static void butterfly(hn__writer *w, const shape *s, const accumulator *a)
+{
+    uint32_t x = HN__SPV(w->b, SpvOpLoad, a->type, a->acc);
+    for (uint32_t half = s->lanes / 2; half; half /= 2)
+        x = join(w, a, x, hn__spv_shuffle_xor(w->b, a->type, x, half));
+    set(w, a->acc, x);
+}
+
 static void store_results(hn__writer *w, const shape *s, const accumulator *a, int n,
                           uint32_t group)
 {
@@ -276,7 +287,7 @@ static void store_results(hn__writer *w, const shape *s, const accumulator *a, i
 
     for (int i = 0; i < n; i++) {
         uint32_t x = HN__SPV(w->b, SpvOpLoad, a[i].type,
-                             s->lanes > 1 ? shared_at(w, &a[i], w->thread) : a[i].acc);
+                             a[i].shared ? shared_at(w, &a[i], w->thread) : a[i].acc);
         if (e->reduce == HN__REDUCE_MEAN)
             x = HN__SPV(w->b, SpvOpFDiv, w->f32, x, hn__spv_f32(w->b, (float)s->count));
         const uint32_t first = hn__w_u32k(w, SpvOpIMul, group, s->per);
@@ -313,7 +324,9 @@ uint64_t hn__w_reduce(hn__writer *w)
     for (int i = 0; i < n && sums(e); i++)
         set(w, a[i].acc, join(w, &a[i], HN__SPV(w->b, SpvOpLoad, a[i].type, a[i].done),
                               HN__SPV(w->b, SpvOpLoad, a[i].type, a[i].acc)));
-    if (s.lanes > 1)
+    for (int i = 0; i < n && s.shuffled; i++)
+        butterfly(w, &s, &a[i]);
+    if (s.lanes > 1 && !s.shuffled)
         tree(w, &s, a, n, lane);
     const uint32_t is_first = hn__w_test(w, SpvOpIEqual, lane, hn__spv_u32(w->b, 0));
     const uint32_t merge = hn__w_if(w, HN__SPV(w->b, SpvOpLogicalAnd, w->truth, there, is_first));

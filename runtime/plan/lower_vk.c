@@ -52,7 +52,7 @@ hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const
     if (!*out)
         return hn_fail(HN_ERR_UNSUPPORTED, "no shader '%s' was built", name);
     const hn__shader *pairs = NULL;
-    if (t == HN_F32 && !d->weights && hn__in_pairs(info)) {
+    if (t == HN_F32 && !d->weights && hn__vector_lanes(info)) {
         snprintf(name, sizeof name, "%s.f32d", d->kernel);
         pairs = hn__shader_find(name);
     }
@@ -121,7 +121,7 @@ static hn_status add_expr(hn_plan *p, const hn__step *s)
     hn__cmd *c;
 
     HN_TRY(hn__add_cmd(p, &c));
-    HN_TRY(hn__expr_spirv(s->expr, desc.spec[0], hn__in_pairs(&p->dev->info), &words,
+    HN_TRY(hn__expr_spirv(s->expr, desc.spec[0], hn__vector_lanes(&p->dev->info), &words,
                           &desc.n_words, &c->n_groups));
     desc.spirv = words;
     const hn_status made = p->dev->fn->kernel_get(p->dev, &desc, &c->kernel);
