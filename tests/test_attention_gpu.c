@@ -8,6 +8,7 @@
 #include "support/check.h"
 #include "support/device.h"
 #include "ops/attention.h"
+#include "ops/shader.h"
 #include "plan/choose.h"
 #include "hornito/ops.h"
 
@@ -115,6 +116,61 @@ static void check_longer(void **state)
     check_draws(longer_of(hn__op_find(*state)));
 }
 
+// ---- cooperative matrices ------------------------------------------------------------------
+
+// Runs every tile of the one size that the device now lists on a draw of f16; returns how many.
+static int run_matrices(const hn__op *op, uint64_t seed)
+{
+    hn__case *c;
+    hn__variant v[HN__MAX_VARIANTS];
+    char text[HN__TEXT], what[HN__TEXT];
+    int n_coop = 0;
+
+    CHECK_OK(hn__case_draw(op, HN_F16, seed, &c));
+    hn__case_run_ref(c);
+    const int n = hn__variants(&c->s.inst, &dev->info, v);
+    for (int i = 0; i < n; i++) {
+        if (strcmp(v[i].kernel, "attention_coop"))
+            continue;
+        n_coop++;
+        hn_status s = hn__case_run_variant(c, dev, &v[i]);
+        if (s == HN_OK)
+            s = hn__case_compare(c);
+        CHECK(s == HN_OK, "%s, %s seed %d: %s", hn__inst_text(&c->s.inst, what),
+              hn__variant_text(&c->s.inst, &v[i], text), (int)seed, hn_error_text());
+    }
+    hn__case_destroy(&c);
+    return n_coop;
+}
+
+// Every size of f16 matrices that the driver lists, with each tile that takes it.
+static void check_matrices(void **state)
+{
+    const hn__op *op = hn__op_find("attention");
+    const int all = dev->info.n_matrices;
+    hn_matrix_size list[HN_MAX_MATRICES];
+
+    (void)state;
+    if (!(dev->info.features & HN_FEATURE_COOPMAT)) {
+        print_message("no cooperative matrices\n");
+        return;
+    }
+    CHECK(hn__shader_find("attention_coop.f16"), "this build has no kernel for them");
+    memcpy(list, dev->info.matrices, sizeof list);
+    dev->info.n_matrices = 1;
+    for (int i = 0; i < all; i++) {
+        dev->info.matrices[0] = list[i];
+        const int n = list[i].type == HN_F16 ? run_matrices(op, 1) + run_matrices(longer_of(op), 3)
+                                             : 0;
+        print_message("%ux%ux%u %s: %d runs\n", list[i].m, list[i].n, list[i].k,
+                      hn_dtype_name(list[i].type), n);
+        CHECK(n || list[i].type != HN_F16, "%ux%ux%u: no tile takes it", list[i].m, list[i].n,
+              list[i].k);
+    }
+    dev->info.n_matrices = all;
+    memcpy(dev->info.matrices, list, sizeof list);
+}
+
 // ---- reach ---------------------------------------------------------------------------------
 
 // What attention of these sizes may be given, the self-test's draws run too.
@@ -168,6 +224,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(check_reach, "attention"),
         cmocka_unit_test_prestate(check_every_variant, "attention"),
         cmocka_unit_test_prestate(check_longer, "attention"),
+        cmocka_unit_test(check_matrices),
         cmocka_unit_test_prestate(check_reach, "attention_grad"),
         cmocka_unit_test_prestate(check_every_variant, "attention_grad"),
         cmocka_unit_test_prestate(check_longer, "attention_grad"),

@@ -1,5 +1,6 @@
 // How attention and its gradient are launched: the kernels, and which of them suit a device.
 #include "ops/attention.h"
+#include "ops/shader.h"
 
 #include <string.h>
 
@@ -248,6 +249,102 @@ static void launch_tile(const hn__inst *n, hn__launch *l, hn__dispatch *d)
         join(n, l, p[KEYS]);
 }
 
+// ---- cooperative matrices ------------------------------------------------------------------
+
+// "attention_coop": rows that a workgroup owns, keys met in a step, its subgroups, a size of
+// matrices that the device lists, lanes of a subgroup, keys of a part (0: all).
+enum { WARPS = 2, MAT_M, MAT_N, MAT_K, LANES, COOP_KEYS, N_COOP };
+static const uint32_t coop_list[][MAT_M] = { { 64, 32, 4 }, { 32, 32, 2 }, { 64, 64, 4 },
+                                             { 128, 32, 4 }, { 16, 32, 1 } };
+enum { N_COOPS = sizeof coop_list / sizeof *coop_list, COOP_SIZES = 2 };
+
+static bool takes_coop(const hn__inst *n, const hn_device_info *info)
+{
+    const uint32_t need = HN_FEATURE_COOPMAT | HN_FEATURE_FP16 | HN_FEATURE_STORAGE_16 |
+                          HN_FEATURE_SUBGROUP;
+
+    return n->in[0].dtype == HN_F16 && (info->features & need) == need &&
+           hn__shader_find("attention_coop.f16");
+}
+
+// Whole matrices, and eights.
+static int64_t coop_width(const uint32_t *p, int64_t d)
+{
+    const int64_t step = p[MAT_K] > 16 || p[MAT_N] > 16 ? 32 : 16;
+
+    return hn__pieces(d, step) * step;
+}
+
+static bool coop_fits(const uint32_t *p, const hn_device_info *info, int64_t d)
+{
+    const int64_t threads = p[WARPS] * p[LANES], rows = p[OWN] / p[WARPS],
+                  width = coop_width(p, d);
+    const int64_t halves = (p[OWN] + p[MET]) * (width + 8) + 2 * p[OWN] * (p[MET] + 8),
+                  floats = p[OWN] * (p[MET] + 4) + p[OWN] + (threads > p[OWN] ? threads : p[OWN]);
+    const bool is_shared_out = threads <= p[OWN] ? p[OWN] % threads == 0
+                                                 : p[MET] * p[OWN] % (8 * threads) == 0;
+
+    return threads <= info->max_invocations && is_shared_out && rows % p[MAT_M] == 0 &&
+           p[MET] % p[MAT_N] == 0 && p[MET] % p[MAT_K] == 0 &&
+           rows * width / p[LANES] <= (p[LANES] < 32 ? 256 : 64) && // registers of the result
+           2 * halves + 4 * floats <= info->max_shared_bytes;
+}
+
+// Tiles of the first sizes that the device lists; where workgroups would be few, first with the keys
+// in parts.
+static int coop_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[],
+                         int count)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const uint32_t lanes = info->subgroup_min ? info->subgroup_min : info->subgroup_size;
+    int sizes = 0;
+
+    for (int i = 0; i < info->n_matrices && sizes < COOP_SIZES; i++) {
+        const hn_matrix_size *m = &info->matrices[i];
+        if (m->type != HN_F16)
+            continue;
+        sizes++;
+        for (int t = 0; t < N_COOPS; t++) {
+            const uint32_t *p = coop_list[t];
+            hn__variant v = { "attention_coop", N_COOP,
+                              { p[OWN], p[MET], p[WARPS], m->m, m->n, m->k, lanes, 0 } };
+            if (!coop_fits(v.param, info, a.d))
+                continue;
+            const bool are_few = a.batch * a.kv_heads * hn__pieces(rows_of(&a), p[OWN]) <
+                                 hn__enough_groups(info);
+            if (are_few && t < 2) {
+                v.param[COOP_KEYS] = KEYS_OF_PART;
+                out[count++] = v;
+                v.param[COOP_KEYS] = 0;
+            }
+            out[count++] = v;
+        }
+    }
+    return count;
+}
+
+static void launch_coop(const hn__inst *n, hn__launch *l, hn__dispatch *d)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const uint32_t *p = l->variant.param;
+    const uint32_t keys = p[COOP_KEYS];
+
+    d->bind[5] = keys ? HN__TMP(1) : HN__OUT(1);
+    d->bind[6] = keys ? HN__TMP(0) : HN__OUT(0); // not written where there are no parts
+    d->n_bind = 7;
+    spec(d, p[WARPS] * p[LANES], p[OWN], p[MET], p[WARPS]);
+    for (int i = MAT_M; i <= MAT_K; i++)
+        d->spec[d->n_spec++] = p[i];
+    d->spec[d->n_spec++] = (uint32_t)coop_width(p, a.d);
+    d->spec[d->n_spec++] = a.d % 8 == 0;
+    d->spec[d->n_spec++] = keys;
+    d->subgroup = l->device->subgroup_min ? p[LANES] : 0;
+    hn__groups(d, a.batch * a.kv_heads * hn__pieces(rows_of(&a), p[OWN]) *
+                      (keys ? hn__pieces(a.tk, keys) : 1));
+    if (keys)
+        join(n, l, keys);
+}
+
 // ---- forward -------------------------------------------------------------------------------
 
 int hn__attention_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
@@ -263,6 +360,8 @@ int hn__attention_variants(const hn__inst *n, const hn_device_info *info, hn__va
     else if (are_few && width <= 256 && (!is_software || rows <= 4))
         out[count++] = (hn__variant){ "attention_split", 3,
                                       { is_software ? 32 : 64, rows > 4 ? 8 : 4, PART } };
+    if (!is_software && takes_coop(n, info))
+        count = coop_variants(n, info, out, count);
     if (!is_software)
         count = tile_variants(&a, info, out, count);
     return add(out, count, "attention", (uint32_t)hn__register_tile(info), 0);
@@ -299,6 +398,8 @@ void hn__attention_launch(const hn__inst *n, hn__launch *l)
     push(n, d, n_threads);
     if (!strcmp(d->kernel, "attention_lanes")) {
         launch_lanes(n, l, d);
+    } else if (!strcmp(d->kernel, "attention_coop")) {
+        launch_coop(n, l, d);
     } else if (!strcmp(d->kernel, "attention_tile")) {
         launch_tile(n, l, d);
     } else if (!strcmp(d->kernel, "attention_split")) {
