@@ -55,6 +55,32 @@ matmul_base matmul_at(uint batch)
     return matmul_base(batch * p.a_batch, batch * p.b_batch, batch * p.m * p.n);
 }
 
+#ifdef IN_PARTS
+// The tile that a workgroup makes, and its part of k. Bands of 8 rows of tiles are made together: what
+// they read of b stays in the cache.
+struct matmul_tile {
+    matmul_base at;
+    uint row, col, begin, k_end;
+};
+
+matmul_tile matmul_tile_of(uint tile_m, uint tile_n)
+{
+    const uint BAND = 8u, tiles_m = (p.m + tile_m - 1u) / tile_m, tiles_n = (p.n + tile_n - 1u) / tile_n;
+    const uint tile = group_index() % (tiles_m * tiles_n), rest = group_index() / (tiles_m * tiles_n);
+    const uint part = rest / p.batch, band = tile / (BAND * tiles_n) * BAND;
+    const uint rows = min(tiles_m - band, BAND), in_band = tile - band * tiles_n;
+    matmul_tile t;
+
+    t.at = matmul_at(rest % p.batch);
+    t.at.y += part * p.batch * p.m * p.n;
+    t.row = (band + in_band % rows) * tile_m;
+    t.col = in_band / rows * tile_n;
+    t.begin = part * p.k_part;
+    t.k_end = min(t.begin + p.k_part, p.k);
+    return t;
+}
+#endif
+
 void matmul_store(uint y_base, uint row, uint col, float sum)
 {
     const uint i = y_base + row * p.n + col;

@@ -59,35 +59,26 @@ vec4 four_b(uint i)
 #endif
 }
 
-// Four neighbours of a from (row, k) on, along k or down the rows; 0 from row m and from k_end on.
-vec4 group_a(uint base, uint row, uint k, uint k_end)
-{
-    vec4 v = vec4(0.0);
-    if (A_FOURS) {
-        if (row < p.m && k < k_end)
-            v = four_a(base + row * p.a_row + k * p.a_col);
-        return v;
-    }
-    [[unroll]] for (uint e = 0u; e < 4u; e++) {
-        const uint r = A_ALONG_K ? row : row + e, c = A_ALONG_K ? k + e : k;
-        if (r < p.m && c < k_end)
-            v[e] = LDA(base + r * p.a_row + c * p.a_col);
-    }
-    return v;
-}
+const bool OF_A = false, OF_B = true;
 
-vec4 group_b(uint base, uint col, uint k, uint k_end)
+// Four neighbours from (i, k) on, i a row of a or a column of b, along k or along i; 0 beyond the last
+// i and from k_end on.
+vec4 group(bool of_b, uint base, uint i, uint k, uint k_end)
 {
+    const bool along_k = of_b ? B_ALONG_K : A_ALONG_K, fours = of_b ? B_FOURS : A_FOURS;
+    const uint step = of_b ? p.b_col : p.a_row, step_k = of_b ? p.b_row : p.a_col, n = of_b ? p.n : p.m;
     vec4 v = vec4(0.0);
-    if (B_FOURS) {
-        if (col < p.n && k < k_end)
-            v = four_b(base + col * p.b_col + k * p.b_row);
+
+    if (fours) {
+        const uint at = base + i * step + k * step_k;
+        if (i < n && k < k_end)
+            v = of_b ? four_b(at) : four_a(at);
         return v;
     }
     [[unroll]] for (uint e = 0u; e < 4u; e++) {
-        const uint r = B_ALONG_K ? col : col + e, c = B_ALONG_K ? k + e : k;
-        if (r < p.n && c < k_end)
-            v[e] = LDB(base + r * p.b_col + c * p.b_row);
+        const uint r = along_k ? i : i + e, c = along_k ? k + e : k, at = base + r * step + c * step_k;
+        if (r < n && c < k_end)
+            v[e] = of_b ? LDB(at) : LDA(at);
     }
     return v;
 }

@@ -7,8 +7,8 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 
-// Multiples of 4, but BUFFERS; a workgroup is (TILE_M / TM) x (TILE_N / TN) threads, and each of them
-// loads as many groups of a slice as the others.
+// Multiples of 4, but BUFFERS; a workgroup is (TILE_M / TM) x (TILE_N / TN) threads, multiples of 4 and
+// of 8, and each of them loads as many groups of a slice as the others.
 layout(constant_id = 1) const uint TILE_M = 64;
 layout(constant_id = 2) const uint TILE_N = 64;
 layout(constant_id = 3) const uint DEPTH = 16;
@@ -25,7 +25,6 @@ const uint GROUPS_M = TILE_M / 4u, GROUPS_N = TILE_N / 4u, GROUPS_K = DEPTH / 4u
 const uint PITCH_A = GROUPS_M + 1u, PITCH_B = GROUPS_N + 1u; // keeps neighbours in k off one bank
 const uint STEP = 4u; // of k without a jump
 const uint TM4 = TM / 4u, TN4 = TN / 4u;
-const uint BAND = 8u; // rows of tiles that are made together: what they read of b stays in the cache
 
 shared vec4 slice_a[BUFFERS * DEPTH * PITCH_A], slice_b[BUFFERS * DEPTH * PITCH_B]; // [k, m or n]
 vec4 next_a[LOADS_A], next_b[LOADS_B], sum[TM * TN4];
@@ -41,11 +40,11 @@ void fetch(matmul_base at, uint row, uint col, uint k0, uint k_end)
 {
     [[unroll]] for (uint i = 0u; i < LOADS_A; i++) {
         const uvec2 u = place(gl_LocalInvocationID.x + i * SIZE, A_ALONG_K, GROUPS_M);
-        next_a[i] = group_a(at.a, row + u.x, k0 + u.y, k_end);
+        next_a[i] = group(OF_A, at.a, row + u.x, k0 + u.y, k_end);
     }
     [[unroll]] for (uint i = 0u; i < LOADS_B; i++) {
         const uvec2 u = place(gl_LocalInvocationID.x + i * SIZE, B_ALONG_K, GROUPS_N);
-        next_b[i] = group_b(at.b, col + u.x, k0 + u.y, k_end);
+        next_b[i] = group(OF_B, at.b, col + u.x, k0 + u.y, k_end);
     }
 }
 
@@ -87,28 +86,22 @@ void add_products(uint from_a, uint from_b)
 void main()
 {
     HN_GROUP_GUARD;
-    const uint tiles_m = (p.m + TILE_M - 1u) / TILE_M, tiles_n = (p.n + TILE_N - 1u) / TILE_N;
-    const uint tile = group_index() % (tiles_m * tiles_n), rest = group_index() / (tiles_m * tiles_n);
-    const uint part = rest / p.batch, begin = part * p.k_part, k_end = min(begin + p.k_part, p.k);
-    matmul_base at = matmul_at(rest % p.batch);
-    at.y += part * p.batch * p.m * p.n;
-
-    const uint band = tile / (BAND * tiles_n) * BAND, rows = min(tiles_m - band, BAND);
-    const uint in_band = tile - band * tiles_n;
-    const uint row = (band + in_band % rows) * TILE_M, col = in_band / rows * TILE_N;
+    const matmul_tile t = matmul_tile_of(TILE_M, TILE_N);
     // A thread's rows and columns come in fours, spread over the tile: neighbours read neighbours.
-    const uint me_m = gl_LocalInvocationID.x / (TILE_N / TN), me_n = gl_LocalInvocationID.x % (TILE_N / TN);
+    // Of 32 threads 4 rows times 8 columns: the fewest different words for all of them.
+    const uint me = gl_LocalInvocationID.x, across = TILE_N / TN / 8u;
+    const uint me_m = me / 32u / across * 4u + me / 8u % 4u, me_n = me / 32u % across * 8u + me % 8u;
 
     [[unroll]] for (uint i = 0u; i < TM * TN4; i++)
         sum[i] = vec4(0.0);
-    fetch(at, row, col, begin, k_end);
+    fetch(t.at, t.row, t.col, t.begin, t.k_end);
     keep(0u);
     barrier();
     uint buffer_k = 0u;
-    for (uint k0 = begin; k0 < k_end; k0 += DEPTH) {
-        const bool more = k0 + DEPTH < k_end;
+    for (uint k0 = t.begin; k0 < t.k_end; k0 += DEPTH) {
+        const bool more = k0 + DEPTH < t.k_end;
         if (more)
-            fetch(at, row, col, k0 + DEPTH, k_end);
+            fetch(t.at, t.row, t.col, k0 + DEPTH, t.k_end);
         for (uint k = 0u; k < DEPTH; k += STEP)
             [[unroll]] for (uint e = 0u; e < STEP; e++)
                 add_products((buffer_k + k + e) * PITCH_A + me_m, (buffer_k + k + e) * PITCH_B + me_n);
@@ -122,12 +115,12 @@ void main()
     }
 
     [[unroll]] for (uint i = 0u; i < TM; i++) {
-        const uint r = row + (i / 4u * (TILE_M / TM) + me_m) * 4u + i % 4u;
+        const uint r = t.row + (i / 4u * (TILE_M / TM) + me_m) * 4u + i % 4u;
         [[unroll]] for (uint j = 0u; j < TN4; j++)
             [[unroll]] for (uint e = 0u; e < 4u; e++) {
-                const uint c = col + (j * (TILE_N / TN) + me_n) * 4u + e;
+                const uint c = t.col + (j * (TILE_N / TN) + me_n) * 4u + e;
                 if (r < p.m && c < p.n)
-                    matmul_store(at.y, r, c, sum[i * TN4 + j][e]);
+                    matmul_store(t.at.y, r, c, sum[i * TN4 + j][e]);
             }
     }
 }

@@ -20,9 +20,9 @@ void add_along_k(matmul_base at, uint col, uint lane)
 {
     if (A_ALONG_K) { // four neighbours by a load
         for (uint k = lane * 4u; k < p.k; k += LANES * 4u) {
-            const vec4 v = group_b(at.b, col, k, p.k);
+            const vec4 v = group(OF_B, at.b, col, k, p.k);
             [[unroll]] for (uint r = 0u; r < ROWS; r++)
-                sum[r * WIDE] += dot(group_a(at.a, r, k, p.k), v);
+                sum[r * WIDE] += dot(group(OF_A, at.a, r, k, p.k), v);
         }
         return;
     }
@@ -36,7 +36,7 @@ void add_along_k(matmul_base at, uint col, uint lane)
 void add_along_n(matmul_base at, uint col, uint lane)
 {
     for (uint k = lane; k < p.k; k += LANES) {
-        const vec4 v = group_b(at.b, col, k, p.k);
+        const vec4 v = group(OF_B, at.b, col, k, p.k);
         [[unroll]] for (uint r = 0u; r < ROWS; r++) {
             const float u = LDA(at.a + min(r, p.m - 1u) * p.a_row + k * p.a_col);
             [[unroll]] for (uint w = 0u; w < WIDE; w++)

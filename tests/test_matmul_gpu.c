@@ -28,35 +28,41 @@ static int open_device(void **state)
     return op ? 0 : -1;
 }
 
-// Runs every tile of the one size that the device now lists, on draws of all transposes, batches and
-// epilogues; returns how many tiles there are.
-static int run_matrices(void)
+// Runs tiles of the one size that the device now lists on `most` draws of all transposes, batches and
+// epilogues: each tile on each of them, or one on each, in turn. Returns how many tiles there are.
+static int run_matrices(hn_dtype t, const char *kernel, int most, bool in_turn)
 {
-    int n_coop = 0, n_draws_of_it = 0;
+    int n_tiles = 0, n_drawn = 0;
 
-    for (uint64_t seed = 1; seed <= 64 && n_draws_of_it < 6; seed++) {
+    for (uint64_t seed = 1; seed <= 64 && n_drawn < most; seed++) {
         hn__case *c;
         hn__variant v[HN__MAX_VARIANTS];
         char text[HN__TEXT];
-        CHECK_OK(hn__case_draw(op, HN_F16, seed, &c));
+        CHECK_OK(hn__case_draw(op, t, seed, &c));
         const int n = hn__variants(&c->s.inst, &dev->info, v);
-        int at = 0;
-        for (int i = 0; i < n; i++) {
-            if (strcmp(v[i].kernel, "matmul_coop"))
-                continue;
-            if (!at++)
-                hn__case_run_ref(c);
-            n_coop = at > n_coop ? at : n_coop;
+        int first = 0, end = 0;
+        while (first < n && strcmp(v[first].kernel, kernel))
+            first++;
+        for (end = first; end < n && !strcmp(v[end].kernel, kernel);)
+            end++;
+        n_tiles = end - first > n_tiles ? end - first : n_tiles;
+        if (end > first)
+            hn__case_run_ref(c);
+        if (end > first && in_turn) {
+            first += (n_drawn + (int)t) % (end - first);
+            end = first + 1;
+        }
+        for (int i = first; i < end; i++) {
             hn_status s = hn__case_run_variant(c, dev, &v[i]);
             if (s == HN_OK)
                 s = hn__case_compare(c);
-            CHECK(s == HN_OK, "%s of seed %d: %s", hn__variant_text(&c->s.inst, &v[i], text),
-                  (int)seed, hn_error_text());
+            CHECK(s == HN_OK, "%s of %s seed %d: %s", hn__variant_text(&c->s.inst, &v[i], text),
+                  hn_dtype_name(t), (int)seed, hn_error_text());
         }
-        n_draws_of_it += at > 0;
+        n_drawn += end > first;
         hn__case_destroy(&c);
     }
-    return n_coop;
+    return n_tiles;
 }
 
 // Every size of cooperative matrices that the driver lists, with each tile that takes it.
@@ -77,7 +83,11 @@ static void check_matrices(void **state)
     dev->info.n_matrices = 1;
     for (int i = 0; i < all; i++) {
         dev->info.matrices[0] = list[i];
-        const int n = run_matrices();
+        const int n = run_matrices(HN_F16, "matmul_coop", 6, false);
+        for (hn_dtype t = HN_F32; t < HN_DTYPE_COUNT; t++)
+            if (hn__is_quantised(t))
+                CHECK(run_matrices(t, "matmul_blocks_coop", 1, true), "%s: no variant takes it",
+                      hn_dtype_name(t));
         print_message("%ux%ux%u %s: %d variants\n", list[i].m, list[i].n, list[i].k,
                       hn_dtype_name(list[i].type), n);
         CHECK(n, "%ux%ux%u: no variant takes it", list[i].m, list[i].n, list[i].k);

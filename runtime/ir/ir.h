@@ -31,7 +31,7 @@ typedef struct hn__host {
     hn__pool *pool;
 } hn__host;
 
-enum { HN__MAX_DISPATCH = 8, HN__MAX_SCRATCH = 4, HN__VARIANT_PARAMS = 8, HN__MAX_VARIANTS = 32 };
+enum { HN__MAX_DISPATCH = 8, HN__MAX_SCRATCH = 4, HN__VARIANT_PARAMS = 10, HN__MAX_VARIANTS = 48 };
 
 // One of the ways in which an operator can run on a device: a kernel and its parameters.
 typedef struct hn__variant {

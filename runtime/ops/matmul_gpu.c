@@ -1,5 +1,5 @@
-// matmul on GPUs: tiles in shared memory. None of the figures that the
-// choices rest on was measured on a card; AMD's compiler gave registers and occupancy (build/radv.txt).
+// matmul on GPUs: tiles in shared memory and cooperative matrices. None of the figures that the choices
+// rest on was measured on a card; AMD's compiler gave registers and occupancy (build/radv.txt).
 #include "ops/matmul.h"
 #include "ops/shader.h"
 
@@ -22,12 +22,12 @@ uint32_t hn__matmul_layout(const hn__inst *n)
 
 // ---- tiles ---------------------------------------------------------------------------------
 
-// The constants of matmul_tile, and at most how many parts of k there are.
+// The constants of matmul_tile, and into how many parts k is cut; in the list, at most.
 enum { TILE_M, TILE_N, DEPTH, TM, TN, BUFFERS, PARTS, N_TILE };
 static const uint32_t tile_list[][N_TILE] = {
-    { 128, 128, 8, 8, 8, 2, 1 },  { 128, 128, 16, 8, 8, 1, 1 }, { 128, 64, 16, 8, 8, 1, 1 },
-    { 64, 128, 16, 8, 8, 1, 1 },  { 64, 64, 16, 8, 4, 2, 1 },   { 64, 64, 16, 4, 4, 1, 1 },
-    { 64, 64, 32, 8, 4, 1, 1 },   { 32, 64, 16, 4, 4, 2, 1 },   { 32, 32, 32, 4, 4, 1, 1 },
+    { 128, 128, 8, 8, 8, 2, 4 },  { 128, 128, 16, 8, 8, 1, 1 }, { 128, 64, 16, 8, 8, 1, 1 },
+    { 64, 128, 16, 8, 8, 1, 1 },  { 64, 64, 16, 8, 4, 2, 1 },   { 64, 64, 16, 4, 4, 1, 16 },
+    { 64, 64, 32, 8, 4, 1, 1 },   { 32, 64, 16, 4, 4, 2, 1 },   { 32, 32, 32, 4, 4, 1, 16 },
 };
 enum { N_TILES = sizeof tile_list / sizeof *tile_list };
 
@@ -69,8 +69,9 @@ static int best_tile(const dims *d, const hn_device_info *info)
 static uint32_t parts_of(const dims *d, const uint32_t *p, const hn_device_info *info)
 {
     const int64_t want = hn__enough_groups(info) / tile_groups(d, p);
+    const uint32_t parts = want >= 8 && d->k >= 2048 ? 16 : want >= 2 && d->k >= 512 ? 4 : 1;
 
-    return want >= 8 && d->k >= 2048 ? 16 : want >= 2 && d->k >= 512 ? 4 : 1;
+    return parts < p[PARTS] ? parts : p[PARTS];
 }
 
 static int add_tile(hn__variant out[], int n, const uint32_t *p, uint32_t parts)
@@ -83,7 +84,16 @@ static int add_tile(hn__variant out[], int n, const uint32_t *p, uint32_t parts)
     return n + 1;
 }
 
-// All tiles, the best guess first. Parts are listed whatever k is: the self-test's products are short.
+// Whether k may be cut into so many parts, of at most `most`: where workgroups are few, whatever k is,
+// since the self-test's products are short.
+static bool takes_parts(const dims *d, const uint32_t *p, uint32_t parts, uint32_t most,
+                        const hn_device_info *info)
+{
+    return parts == 1 ||
+           (parts <= most && 2 * tile_groups(d, p) <= hn__enough_groups(info));
+}
+
+// All tiles, the best guess first.
 static int tile_variants(const dims *d, const hn_device_info *info, hn__variant out[], int n)
 {
     static const uint32_t parts[] = { 1, 4, 16 };
@@ -94,10 +104,8 @@ static int tile_variants(const dims *d, const hn_device_info *info, hn__variant 
         n = add_tile(out, n, tile_list[best], best_parts);
     for (int i = 0; i < N_TILES; i++) {
         const uint32_t *p = tile_list[i];
-        const bool in_parts = p[TILE_M] == p[TILE_N] && p[TILE_M] < 128 && p[TM] == 4 &&
-                              2 * tile_groups(d, p) <= hn__enough_groups(info);
-        for (int k = 0; tile_fits(p, info) && k < (in_parts ? 3 : 1); k++)
-            if (i != best || parts[k] != best_parts)
+        for (int k = 0; k < 3 && tile_fits(p, info); k++)
+            if (takes_parts(d, p, parts[k], p[PARTS], info) && (i != best || parts[k] != best_parts))
                 n = add_tile(out, n, p, parts[k]);
     }
     return n;
@@ -116,21 +124,16 @@ static void launch_join(const hn__inst *n, hn__launch *l, const hn__dispatch *pa
     hn__threads(k, d.batch * d.m * d.n);
 }
 
-static void launch_tile(const hn__inst *n, hn__launch *l)
+// So many workgroups for each of the parts of k that a variant asks for; parts are of whole slices.
+static void launch_parts(const hn__inst *n, hn__launch *l, hn__dispatch *k, int64_t groups,
+                         uint32_t wanted)
 {
-    const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
-    hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_tile");
-    const int64_t part = hn__pieces(hn__pieces(d.k, p[PARTS]), 32) * 32,
-                  parts = hn__pieces(d.k, part);
+    const int64_t part = hn__pieces(hn__pieces(d.k, wanted), 32) * 32, parts = hn__pieces(d.k, part);
     struct matmul_push *push = (struct matmul_push *)k->push;
 
-    k->spec[0] = tile_threads(p);
-    memcpy(&k->spec[1], p, PARTS * sizeof *p);
-    k->spec[1 + PARTS] = hn__matmul_layout(n);
-    k->n_spec = 2 + PARTS;
-    hn__groups(k, parts * tile_groups(&d, p));
-    if (p[PARTS] == 1)
+    hn__groups(k, parts * groups);
+    if (wanted == 1)
         return;
     push->flags |= MATMUL_PARTS;
     push->k_part = (uint32_t)part;
@@ -140,42 +143,73 @@ static void launch_tile(const hn__inst *n, hn__launch *l)
     launch_join(n, l, k);
 }
 
+static void launch_tile(const hn__inst *n, hn__launch *l)
+{
+    const uint32_t *p = l->variant.param;
+    const dims d = hn__matmul_dims_of(n);
+    hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_tile");
+
+    k->spec[0] = tile_threads(p);
+    memcpy(&k->spec[1], p, PARTS * sizeof *p);
+    k->spec[1 + PARTS] = hn__matmul_layout(n);
+    k->n_spec = 2 + PARTS;
+    launch_parts(n, l, k, tile_groups(&d, p), p[PARTS]);
+}
+
 // ---- cooperative matrices ------------------------------------------------------------------
 
-// The constants of matmul_coop, and the subgroup's size after them.
-enum { WARPS_M = 2, WARPS_N, MAT_M, MAT_N, MAT_K, SUBGROUP, N_COOP };
-static const uint32_t coop_list[][4] = {
-    { 256, 128, 4, 2 }, { 128, 128, 2, 4 }, { 128, 128, 2, 2 },
-    { 128, 64, 2, 2 },  { 64, 64, 2, 2 },   { 32, 32, 1, 1 },
+// The constants of matmul_coop, the subgroup's size and into how many parts k is cut; in the list, at
+// most.
+enum { WARPS_M = 2, WARPS_N, COOP_BUFFERS, COOP_PARTS, MAT_M, MAT_N, MAT_K, SUBGROUP, N_COOP };
+static const uint32_t coop_list[][COOP_PARTS + 1] = {
+    { 128, 128, 2, 4, 2, 4 }, { 128, 128, 2, 2, 1, 1 }, { 128, 64, 2, 2, 2, 1 },
+    { 64, 64, 2, 2, 2, 16 },  { 32, 32, 1, 1, 2, 1 },   { 256, 128, 4, 2, 1, 1 },
 };
 enum { N_COOPS = sizeof coop_list / sizeof *coop_list, SLICE_K = 32, COOP_SIZES = 2 };
 
-// 16-bit operands only: f32 is never rounded on its way.
-static bool takes_coop(const hn__inst *n, const hn_device_info *info)
+// The kernel for these operands, or NULL. f32 is never rounded on its way: beside blocks each element
+// goes as two numbers of f16.
+static const char *coop_kernel(const hn__inst *n, const hn_device_info *info)
 {
     const uint32_t need = HN_FEATURE_COOPMAT | HN_FEATURE_FP16 | HN_FEATURE_STORAGE_16 |
                           HN_FEATURE_SUBGROUP;
+    const uint32_t along = MATMUL_A_ALONG_K | MATMUL_B_ALONG_K;
+    const bool halves = n->in[0].dtype == HN_F16 && n->in[1].dtype == HN_F16;
+    const bool blocks =
+        hn__is_quantised(n->in[1].dtype) && (hn__matmul_layout(n) & along) == along;
 
-    return n->in[0].dtype == HN_F16 && n->in[1].dtype == HN_F16 &&
-           (info->features & need) == need && hn__shader_find("matmul_coop.f16");
+    if ((info->features & need) != need || !hn__shader_find("matmul_coop.f16"))
+        return NULL;
+    return halves ? "matmul_coop" : blocks ? "matmul_blocks_coop" : NULL;
 }
 
-// A tile of a size of matrices, or false where it does not fit.
-static bool coop_of(const uint32_t *tile, const hn_matrix_size *m, const hn_device_info *info,
-                    hn__variant *v)
+// Bytes of the slices of a side, whichever way they lie: the most and the least.
+static uint32_t slice_bytes(uint32_t tile, uint32_t slices, bool most)
 {
-    const uint32_t lanes = info->subgroup_min ? info->subgroup_min : info->subgroup_size;
-    const uint32_t warps = tile[WARPS_M] * tile[WARPS_N];
-    // Slices, whichever way they lie, and a matrix of each subgroup.
-    const uint32_t bytes = (tile[TILE_M] + tile[TILE_N] + 16) * (SLICE_K + 8) * 2 +
-                           warps * m->m * m->n * 4;
+    const uint32_t along_k = tile * (SLICE_K + 8) * 2, across = SLICE_K * (tile + 8) * 2;
+    return slices * ((along_k > across) == most ? along_k : across);
+}
 
-    *v = (hn__variant){ "matmul_coop", N_COOP,
-                        { tile[TILE_M], tile[TILE_N], tile[WARPS_M], tile[WARPS_N], m->m, m->n,
-                          m->k, lanes } };
+// A tile of a size of matrices, or false where it does not fit. The kernel of blocks has one buffer,
+// of two slices of a, and vectors along the sides: at most three floats an element.
+static bool coop_of(const char *kernel, const uint32_t *tile, const hn_matrix_size *m,
+                    const hn_device_info *info, hn__variant *v)
+{
+    const bool blocks = strcmp(kernel, "matmul_coop");
+    const uint32_t lanes = info->subgroup_min ? info->subgroup_min : info->subgroup_size;
+    const uint32_t warps = tile[WARPS_M] * tile[WARPS_N], buffers = blocks ? 1 : tile[COOP_BUFFERS];
+    const uint32_t slices_a = blocks ? 2 : buffers;
+    const uint32_t bytes = slice_bytes(tile[TILE_M], slices_a, true) +
+                           slice_bytes(tile[TILE_N], buffers, true) +
+                           (blocks ? (tile[TILE_M] + tile[TILE_N]) * 12 : 0);
+
+    *v = (hn__variant){ kernel, N_COOP,
+                        { tile[TILE_M], tile[TILE_N], tile[WARPS_M], tile[WARPS_N], buffers, 1, m->m,
+                          m->n, m->k, lanes } };
     const uint32_t sums = tile[TILE_M] * tile[TILE_N] / (warps * lanes); // registers of each lane
     return m->type == HN_F16 && sums <= 128 && warps * lanes <= info->max_invocations &&
-           bytes <= info->max_shared_bytes && SLICE_K % m->k == 0 &&
+           bytes <= info->max_shared_bytes && (blocks ? 16 : SLICE_K) % m->k == 0 && lanes >= 8 &&
+           warps * m->m * m->n * 4 <= slice_bytes(tile[TILE_M], slices_a, false) &&
            tile[TILE_M] / tile[WARPS_M] % m->m == 0 && tile[TILE_N] / tile[WARPS_N] % m->n == 0;
 }
 
@@ -198,15 +232,27 @@ static int coop_sizes(const hn_device_info *info, hn_matrix_size out[COOP_SIZES]
     return n;
 }
 
+// Adds a tile of a size, with k whole and in parts.
+static int add_coop(const char *kernel, const dims *d, const uint32_t *tile, const hn_matrix_size *m,
+                    const hn_device_info *info, hn__variant out[], int n)
+{
+    for (uint32_t parts = 1; parts <= 16; parts *= 4)
+        if (takes_parts(d, tile, parts, tile[COOP_PARTS], info) &&
+            coop_of(kernel, tile, m, info, &out[n]))
+            out[n++].param[COOP_PARTS] = parts;
+    return n;
+}
+
 // The largest tile that gives enough workgroups first.
-static int coop_variants(const dims *d, const hn_device_info *info, hn__variant out[], int n)
+static int coop_variants(const char *kernel, const dims *d, const hn_device_info *info,
+                         hn__variant out[], int n)
 {
     hn_matrix_size size[COOP_SIZES];
     const int n_sizes = coop_sizes(info, size), first = n;
 
     for (int s = 0; s < n_sizes; s++)
         for (int i = 0; i < N_COOPS; i++)
-            n += coop_of(coop_list[i], &size[s], info, &out[n]);
+            n = add_coop(kernel, d, coop_list[i], &size[s], info, out, n);
     int best = first;
     while (best + 1 < n && tile_groups(d, out[best].param) < hn__enough_groups(info) &&
            out[best + 1].param[TILE_M] <= out[best].param[TILE_M])
@@ -223,14 +269,16 @@ static void launch_coop(const hn__inst *n, hn__launch *l)
 {
     const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
-    hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_coop");
+    hn__dispatch *k = hn__matmul_dispatch(n, l, l->variant.kernel);
 
     k->spec[0] = p[WARPS_M] * p[WARPS_N] * p[SUBGROUP];
-    memcpy(&k->spec[1], p, SUBGROUP * sizeof *p);
-    k->spec[1 + SUBGROUP] = hn__matmul_layout(n);
-    k->n_spec = 2 + SUBGROUP;
+    memcpy(&k->spec[1], p, (WARPS_N + 1) * sizeof *p);
+    memcpy(&k->spec[5], &p[MAT_M], 3 * sizeof *p);
+    k->spec[8] = p[COOP_BUFFERS];
+    k->spec[9] = hn__matmul_layout(n);
+    k->n_spec = 10;
     k->subgroup = l->device->subgroup_min ? p[SUBGROUP] : 0;
-    hn__groups(k, tile_groups(&d, p));
+    launch_parts(n, l, k, tile_groups(&d, p), p[COOP_PARTS]);
 }
 
 int hn__matmul_gpu_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
@@ -238,8 +286,9 @@ int hn__matmul_gpu_variants(const hn__inst *n, const hn_device_info *info, hn__v
     const dims d = hn__matmul_dims_of(n);
     int count = hn__matmul_few_variants(n, info, out);
 
-    if (!count && takes_coop(n, info))
-        count = coop_variants(&d, info, out, count);
+    const char *coop = count ? NULL : coop_kernel(n, info);
+    if (coop)
+        count = coop_variants(coop, &d, info, out, count);
     return tile_variants(&d, info, out, count);
 }
 
@@ -247,7 +296,7 @@ void hn__matmul_gpu_launch(const hn__inst *n, hn__launch *l)
 {
     if (!strcmp(l->variant.kernel, "matmul_tile"))
         launch_tile(n, l);
-    else if (!strcmp(l->variant.kernel, "matmul_coop"))
+    else if (strstr(l->variant.kernel, "_coop"))
         launch_coop(n, l);
     else
         hn__matmul_few_launch(n, l);
