@@ -1,6 +1,6 @@
-// hornito bench start: time to the first result of a process that finds no cache, and of the next
-// one, which finds what the first has kept: ours (pipelines, measured choices) and, of Mesa's
-// drivers, theirs (MESA_SHADER_CACHE_DIR).
+// hornito bench start: time to the first result of a process that finds no cache, of the next one,
+// which finds what we keep (pipelines, verdicts and choices of kernels) but not what the driver keeps
+// by itself (Mesa's: MESA_SHADER_CACHE_DIR), and of a third, which finds both.
 #include "bench.h"
 
 #include <errno.h>
@@ -22,14 +22,18 @@ enum { MOST_STARTS = 32, FIRST_LINE = 64 };
 
 typedef struct start_options {
     bench_options bench;
-    char *once, *data;
+    char *once, *data, *work;
 } start_options;
 
-// One work, cold and warm.
+// What a process finds.
+enum { COLD, OURS, WARM, N_STARTS };
+static const char *const kinds[] = { "cold", "our caches", "warm" };
+
+// One work, started in each way.
 typedef struct start_row {
     const char *name;
-    double seconds[2][MOST_STARTS]; // cold, warm
-    bench_stats stats[2];
+    double seconds[N_STARTS][MOST_STARTS];
+    bench_stats stats[N_STARTS];
     double our_bytes, pipeline_bytes, driver_bytes; // what the caches held after the cold start
     char not_here[256];
 } start_row;
@@ -165,26 +169,39 @@ static hn_status add_size(void *user, const char *name)
     return s;
 }
 
-static hn_status cold_and_warm(const start_options *o, start_row *r, const char *folder, int i)
+static hn_status take_sizes(start_row *r, const char *ours, const char *theirs)
 {
-    char *ours = hn__path_join(folder, "ours"), *theirs = hn__path_join(folder, "theirs");
-    hn_status s = ours && theirs ? hn__mkdirs(ours) : hn__nomem(64);
-    if (s == HN_OK)
-        s = hn__mkdirs(theirs);
-    if (s == HN_OK && setenv("MESA_SHADER_CACHE_DIR", theirs, 1))
-        s = hn_fail(HN_ERR_IO, "cannot set MESA_SHADER_CACHE_DIR");
-    if (s == HN_OK)
-        s = time_start(o, r->name, ours, &r->seconds[0][i]);
     folder_size a = { .path = ours }, b = { .path = theirs };
-    if (s == HN_OK)
-        s = hn__list(ours, add_size, &a);
-    if (s == HN_OK)
-        s = hn__list(theirs, add_size, &b);
+
+    HN_TRY(hn__list(ours, add_size, &a));
+    HN_TRY(hn__list(theirs, add_size, &b));
     r->our_bytes = a.bytes;
     r->pipeline_bytes = a.pipelines;
     r->driver_bytes = b.bytes;
-    if (s == HN_OK)
-        s = time_start(o, r->name, ours, &r->seconds[1][i]);
+    return HN_OK;
+}
+
+static hn_status time_starts(const start_options *o, start_row *r, const char *ours,
+                             const char *theirs, int i)
+{
+    HN_TRY(hn__mkdirs(ours));
+    HN_TRY(hn__mkdirs(theirs));
+    if (setenv("MESA_SHADER_CACHE_DIR", theirs, 1))
+        return hn_fail(HN_ERR_IO, "cannot set MESA_SHADER_CACHE_DIR");
+    HN_TRY(time_start(o, r->name, ours, &r->seconds[COLD][i]));
+    HN_TRY(take_sizes(r, ours, theirs));
+    HN_TRY(hn__remove_all(theirs));
+    HN_TRY(hn__mkdirs(theirs));
+    HN_TRY(time_start(o, r->name, ours, &r->seconds[OURS][i]));
+    return time_start(o, r->name, ours, &r->seconds[WARM][i]);
+}
+
+static hn_status start_in(const start_options *o, start_row *r, const char *folder, int i)
+{
+    char *ours = hn__path_join(folder, "ours"), *theirs = hn__path_join(folder, "theirs");
+    const hn_status s =
+        ours && theirs ? time_starts(o, r, ours, theirs, i) : hn__nomem(strlen(folder) + 8);
+
     hn__free(ours);
     hn__free(theirs);
     return s;
@@ -204,12 +221,12 @@ static hn_status measure(const start_options *o, start_row *r)
         snprintf(folder, sizeof folder, "%.400s/hornito-start-XXXXXX", tmp ? tmp : "/tmp");
         if (!mkdtemp(folder))
             return hn_fail(HN_ERR_IO, "cannot make '%s': %s", folder, strerror(errno));
-        const hn_status s = cold_and_warm(o, r, folder, i);
+        const hn_status s = start_in(o, r, folder, i);
         const hn_status removed = hn__remove_all(folder);
         HN_TRY(s);
         HN_TRY(removed);
     }
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; k < N_STARTS; k++)
         r->stats[k] = bench_summary(r->seconds[k], o->bench.repeats);
     return HN_OK;
 }
@@ -229,26 +246,26 @@ static const char *stores(const start_row *r, const hn_device *d)
 
 static void print_start(const start_row *r, const hn_device *d)
 {
-    char text[2][64], bytes[2][32];
+    char text[64], bytes[2][32];
     if (*r->not_here) {
         printf("%-22s not here: %s\n", r->name, r->not_here);
         return;
     }
-    printf(
-        "%-22s cold %s, warm %s: %.2f times as soon\n  after the cold start: our caches %s, the "
-        "driver's %s; %s\n",
-        r->name, bench_text(&r->stats[0], text[0], 64), bench_text(&r->stats[1], text[1], 64),
-        r->stats[0].median / r->stats[1].median, app_bytes_text(r->our_bytes, bytes[0], 32),
-        app_bytes_text(r->driver_bytes, bytes[1], 32), stores(r, d));
+    for (int k = 0; k < N_STARTS; k++)
+        printf("%-22s %-12s %s: %.2f times as soon\n", k ? "" : r->name, kinds[k],
+               bench_text(&r->stats[k], text, sizeof text),
+               r->stats[COLD].median / r->stats[k].median);
+    printf("  after the cold start: our caches %s, the driver's %s; %s\n",
+           app_bytes_text(r->our_bytes, bytes[0], 32),
+           app_bytes_text(r->driver_bytes, bytes[1], 32), stores(r, d));
 }
 
 static void add_json(json_t *rows, const start_row *r, const hn_device *d)
 {
-    static const char *const how[] = { "cold", "warm" };
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < N_STARTS; k++) {
         json_t *o = app_json_object();
         char name[64];
-        snprintf(name, sizeof name, "%s, %s", r->name, how[k]);
+        snprintf(name, sizeof name, "%s, %s", r->name, kinds[k]);
         app_json_set(o, "name", app_json_text(name));
         if (*r->not_here) {
             app_json_set(o, "not_here", app_json_text(r->not_here));
@@ -272,6 +289,8 @@ static int start(const start_options *o)
 
     int rc = app_fail(app_open_device(&o->bench.dev, &d));
     for (int i = 0; !rc && i < N_WORKS; i++) {
+        if (o->work && strcmp(o->work, works[i]))
+            continue;
         rows[i].name = works[i];
         rc = app_fail(measure(o, &rows[i]));
         if (!rc && bench_prints(&o->bench))
@@ -293,11 +312,11 @@ static int usage(const start_options *o)
 {
     if (o->bench.repeats < 3 || o->bench.repeats > MOST_STARTS)
         return app_usage("--repeats %d: give 3 to %d", o->bench.repeats, MOST_STARTS);
-    for (int i = 0; o->once && i < N_WORKS; i++)
-        if (!strcmp(o->once, works[i]))
+    const char *const given = o->once ? o->once : o->work;
+    for (int i = 0; given && i < N_WORKS; i++)
+        if (!strcmp(given, works[i]))
             return -1;
-    return o->once ? app_usage("--once %s: there are '%s', '%s'", o->once, works[0], works[1])
-                   : -1;
+    return given ? app_usage("no work '%s': there are '%s', '%s'", given, works[0], works[1]) : -1;
 }
 
 int app_bench_start(int argc, const char **argv)
@@ -306,9 +325,10 @@ int app_bench_start(int argc, const char **argv)
     const struct poptOption options[] = {
         { "once", 0, POPT_ARG_STRING, &o.once, 0,
           "do this in this process and say when it is done: what is measured", "WORK" },
+        { "work", 0, POPT_ARG_STRING, &o.work, 0, "only this one", "WORK" },
         { "data", 0, POPT_ARG_STRING, &o.data, 0, "as of bench models", "DIR" },
         { "repeats", 'n', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.bench.repeats, 0,
-          "pairs of processes", "N" },
+          "times that processes are started", "N" },
         { "json", 0, POPT_ARG_STRING, &o.bench.json, 0,
           "results for machines (-: standard output)", "FILE" },
         APP_DEVICE_OPTIONS(o.bench.dev),

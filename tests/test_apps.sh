@@ -171,10 +171,12 @@ assert len(m) == 2 and all("wall" not in r and r["not_here"] for r in m)' || fai
     [ ! -e $icd ] || expect 0 "Spilled VGPRs 0" bench stats --family navi21 --icd $icd --op softmax
     expect 2 "give 3 to" bench start -n 2
     expect 2 "there are 'whisper-base encode'" bench start --once all
+    expect 2 "no work 'step'" bench start --work step
     expect 0 "not here: tools/get-models" bench start --device cpu --json start.json
     python3 -c 'import json
 s = json.load(open("start.json"))["starts"]
-assert s[0]["not_here"] and s[2]["wall"]["n"] == 3 and s[3]["name"] == "training step, warm"' || failed "bench start --json"
+assert [r["name"] for r in s[3:]] == ["training step, " + k for k in ("cold", "our caches", "warm")]
+assert s[0]["not_here"] and all(r["wall"]["n"] == 3 for r in s[3:])' || failed "bench start --json"
     expect 2 "did you mean gpt2" bench step --model gpt3
     expect 0 "logits of 3 tokens within" bench models --only llama-1b --small --device cpu --json llama.json
     python3 -c 'import json
