@@ -1,7 +1,9 @@
-// Pipelines: made once for equal descriptions, owned by the device.
+// Pipelines: made once for equal descriptions, owned by the device. Those of a plan are made together
+// when its stream is, by several threads: drivers compile them one at a time for each caller.
 #include "device/vk/vk.h"
 #include "base/os.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,8 +74,7 @@ static hn_status need_layout(hn__vk *d, int n)
     return HN_OK;
 }
 
-static hn_status make_pipeline(hn__vk *d, const hn__kernel_desc *k, VkShaderModule module,
-                               VkPipeline *out)
+static VkResult make_pipeline(const hn__vk *d, hn__kernel *k)
 {
     VkSpecializationMapEntry entry[HN__MAX_SPEC];
     for (uint32_t i = 0; i < HN__MAX_SPEC; i++)
@@ -91,29 +92,26 @@ static hn_status make_pipeline(hn__vk *d, const hn__kernel_desc *k, VkShaderModu
             .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
             .pNext = k->subgroup ? &subgroup : NULL,
             .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-            .module = module,
+            .module = k->module,
             .pName = "main",
             .pSpecializationInfo = &spec,
         },
         .layout = d->layout[k->n_bind],
     };
-    HN__VK(d, d->vk.vkCreateComputePipelines(d->dev, d->cache, 1, &info, NULL, out));
-    return HN_OK;
+    return d->vk.vkCreateComputePipelines(d->dev, d->cache, 1, &info, NULL, &k->pipeline);
 }
 
-static hn_status build(hn__vk *d, const hn__kernel_desc *k, hn__kernel *out)
+// Makes k to be finished: its layout and its module.
+static hn_status begin(hn__vk *d, const hn__kernel_desc *desc, hn__kernel *k)
 {
     const VkShaderModuleCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-        .codeSize = k->n_words * 4,
-        .pCode = k->spirv,
+        .codeSize = desc->n_words * 4,
+        .pCode = desc->spirv,
     };
-    HN_TRY(need_layout(d, k->n_bind));
-    VkShaderModule module = VK_NULL_HANDLE;
-    HN__VK(d, d->vk.vkCreateShaderModule(d->dev, &info, NULL, &module));
-    const hn_status s = make_pipeline(d, k, module, &out->pipeline);
-    d->vk.vkDestroyShaderModule(d->dev, module, NULL);
-    return s;
+    HN_TRY(need_layout(d, desc->n_bind));
+    HN__VK(d, d->vk.vkCreateShaderModule(d->dev, &info, NULL, &k->module));
+    return HN_OK;
 }
 
 hn_status hn__vk_kernel_get(hn_device *base, const hn__kernel_desc *desc, hn__kernel **out)
@@ -132,21 +130,93 @@ hn_status hn__vk_kernel_get(hn_device *base, const hn__kernel_desc *desc, hn__ke
     if (!k)
         return hn__nomem(sizeof *k);
     *k = (hn__kernel){ .key = key, .n_bind = desc->n_bind, .push_bytes = desc->push_bytes,
-                       .n_spec = desc->n_spec, .n_address = desc->n_address };
+                       .n_spec = desc->n_spec, .n_address = desc->n_address,
+                       .subgroup = desc->subgroup };
     memcpy(k->spec, desc->spec, sizeof k->spec);
     snprintf(k->name, sizeof k->name, "%s", desc->name);
-    const uint64_t begin = hn__now_ns();
-    const hn_status s = build(d, desc, k);
+    const hn_status s = begin(d, desc, k);
     if (s != HN_OK) {
         hn__free(k);
         return hn_context(s, "kernel '%s'", desc->name);
     }
-    hn__log(HN_LOG_DEBUG, "vulkan: pipeline '%s' in %.1f ms", k->name,
-            (double)(hn__now_ns() - begin) * 1e-6);
     k->next = d->kernels;
     d->kernels = k;
     *out = k;
     return HN_OK;
+}
+
+// ---- several at once -----------------------------------------------------------------------
+
+// Kernels without a pipeline come first in the device's list.
+typedef struct queue {
+    const hn__vk *d;
+    _Atomic(hn__kernel *) next;
+} queue;
+
+static hn__kernel *take(queue *q)
+{
+    hn__kernel *k = atomic_load(&q->next);
+    while (k && k->module && !atomic_compare_exchange_weak(&q->next, &k, k->next))
+        ;
+    return k && k->module ? k : NULL;
+}
+
+static void make_some(void *ctx, int64_t begin_at, int64_t end, int thread)
+{
+    queue *q = ctx;
+
+    (void)begin_at;
+    (void)end;
+    (void)thread;
+    for (hn__kernel *k; (k = take(q));) {
+        const uint64_t began = hn__now_ns();
+        if (k->made == VK_NOT_READY)
+            k->made = make_pipeline(q->d, k);
+        k->ms = (double)(hn__now_ns() - began) * 1e-6;
+    }
+}
+
+// The first failure; kernels that failed leave the list.
+static hn_status take_results(hn__vk *d)
+{
+    hn_status s = HN_OK;
+
+    for (hn__kernel **at = &d->kernels; *at && (*at)->module;) {
+        hn__kernel *k = *at;
+        d->vk.vkDestroyShaderModule(d->dev, k->module, NULL);
+        k->module = VK_NULL_HANDLE;
+        if (k->made >= 0) {
+            hn__log(HN_LOG_DEBUG, "vulkan: pipeline '%s' in %.1f ms", k->name, k->ms);
+            at = &k->next;
+            continue;
+        }
+        if (s == HN_OK)
+            s = hn_context(hn__vk_result(d, k->made, "vkCreateComputePipelines"), "kernel '%s'",
+                           k->name);
+        *at = k->next;
+        hn__free(k);
+    }
+    return s;
+}
+
+hn_status hn__vk_kernels_finish(hn__vk *d)
+{
+    queue q = { .d = d, .next = d->kernels };
+    int n = 0;
+
+    for (hn__kernel *k = d->kernels; k && k->module; k = k->next, n++)
+        if (!hn__vk_planned(&k->made))
+            k->made = VK_NOT_READY;
+    const int most = d->ins.messenger ? 1 : hn__cpu_count(), threads = n < most ? n : most;
+    if (threads > 1) {
+        hn__pool *pool;
+        HN_TRY(hn__pool_create(threads, &pool));
+        hn__parallel(pool, threads, 1, make_some, &q);
+        hn__pool_destroy(&pool);
+    } else {
+        make_some(&q, 0, 1, 0);
+    }
+    return take_results(d);
 }
 
 void hn__vk_kernels_destroy(hn__vk *d)
@@ -154,6 +224,7 @@ void hn__vk_kernels_destroy(hn__vk *d)
     while (d->kernels) {
         hn__kernel *k = d->kernels;
         d->kernels = k->next;
+        d->vk.vkDestroyShaderModule(d->dev, k->module, NULL);
         d->vk.vkDestroyPipeline(d->dev, k->pipeline, NULL);
         hn__free(k);
     }
@@ -233,6 +304,7 @@ hn_status hn__vk_kernel_stats(hn__vk *d, const hn__kernel *k, hn__vk_stat **out,
     if (!d->capture)
         return hn_fail(HN_ERR_UNSUPPORTED, "'%s' keeps no statistics of kernels",
                        d->head.info.name);
+    HN_TRY(hn__vk_kernels_finish(d));
     stat_list l = { 0 };
     const hn_status s = all_stats(d, k, &l);
     if (s != HN_OK) {

@@ -153,6 +153,7 @@ static hn_status build(hn__stream *s, const hn__cmd *cmds)
 {
     hn__vk *d = s->dev;
     const VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
+    HN_TRY(hn__vk_kernels_finish(d));
     HN_TRY(copy_commands(s, cmds));
     HN_TRY(make_pool(s));
     for (int64_t i = 0; i < s->n; i++)

@@ -180,11 +180,19 @@ struct hn__kernel {
     uint32_t push_bytes, spec[HN__MAX_SPEC];
     int n_address;
     int n_spec;
+    uint32_t subgroup;
+    VkShaderModule module; // until the pipeline is made
     VkPipeline pipeline;
+    VkResult made; // what making it gave, and how long it took
+    double ms;
     hn__kernel *next;
 };
 
+// The kernel of a description, whose pipeline is made by the next hn__vk_kernels_finish.
 hn_status hn__vk_kernel_get(hn_device *d, const hn__kernel_desc *desc, hn__kernel **out);
+// Makes the pipelines that are still to be made, on as many threads as the host runs at once. Kernels
+// whose pipelines cannot be made are gone after it.
+hn_status hn__vk_kernels_finish(hn__vk *d);
 void hn__vk_kernels_destroy(hn__vk *d);
 
 // One figure of the driver's compiler: registers, spills, occupancy.
