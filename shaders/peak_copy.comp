@@ -1,5 +1,6 @@
-// peak_copy: words of 16 bytes from one buffer to another, for `hornito bench peaks`.
-// types: f32
+// peak_copy: runs of 16 bytes from one buffer to another, for `hornito bench peaks`; as two words of
+// 64 bits where the kernels of rows move them so.
+// types: f32 f32d
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -7,8 +8,13 @@
 #include "push.h"
 
 layout(push_constant) uniform Push { peak_copy_push p; };
-layout(binding = 0) readonly buffer Inx { uvec4 x[]; };
-layout(binding = 1) writeonly buffer Outy { uvec4 y[]; };
+#ifdef HN_PAIRS
+#define RUN u64vec2
+#else
+#define RUN uvec4
+#endif
+layout(binding = 0) readonly buffer Inx { RUN x[]; };
+layout(binding = 1) writeonly buffer Outy { RUN y[]; };
 
 void main()
 {
