@@ -31,7 +31,11 @@ struct matmul_push {
     float scale;
     uint act, flags;
     uint k_part; // k, where there are no parts
+    uint band;   // neighbouring columns of tiles that are done row by row (matmul_panels)
 };
+// count rows or columns of k elements, k_panel in the copy; batch_step, step and k_step lead from one
+// matrix, row or column, and element of it to the next.
+struct panels_push { HN_PUSH_GRID uint count, k, k_panel, batch_step, step, k_step; };
 
 struct quantize_push { HN_PUSH_GRID uint blocks; };
 struct cumsum_push { HN_PUSH_GRID uint cols, reverse; };

@@ -1,0 +1,69 @@
+// Copies an operand of a product into panels of WIDE rows or columns, [batch, panels, k, WIDE] in
+// f32, with zeros beyond the edge and beyond k: matmul_panels then reads it from beginning to end.
+// A workgroup has DEEP steps of k of a panel.
+// types: f32 f16 bf16 w_f16 w_bf16 w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "push.h"
+layout(push_constant) uniform Push { panels_push p; uint address[2]; };
+#ifdef HN_WEIGHTS
+#define WEIGHTS_BINDING 0
+#include "weights.glsl"
+#define LDX(i) LDW(i)
+#else
+IN(0, x);
+#define LDX(i) LD(x, i)
+#endif
+OUTF(1, panel);
+#include "lanes.glsl"
+
+layout(constant_id = 1) const uint WIDE = 8;
+layout(constant_id = 2) const uint DEEP = 64;
+layout(constant_id = 3) const uint HAS_RUNS = 0; // x may be read through its address
+
+float run_of_x(uint i)
+{
+    return run_of(Run(place_of(0u, i, ELEMENT_SHIFT)), 0u);
+}
+
+// Neighbours in memory are of one step; WIDE is a multiple of the lanes.
+void copy_across(uint from, uint to)
+{
+    for (uint k = 0u; k < DEEP; k++)
+        [[unroll]] for (uint c = 0u; c < WIDE; c += gl_WorkGroupSize.x)
+            panel[to + k * WIDE + c + gl_LocalInvocationID.x] = run_of_x(from + k * p.k_step + c);
+}
+
+// Neighbours in memory are steps of one column; DEEP is a multiple of the lanes.
+void copy_along(uint from, uint to)
+{
+    for (uint k = 0u; k < DEEP; k += gl_WorkGroupSize.x)
+        [[unroll]] for (uint j = 0u; j < WIDE; j++)
+            panel[to + (k + gl_LocalInvocationID.x) * WIDE + j] = run_of_x(from + k + j * p.step);
+}
+
+void main()
+{
+    HN_GROUP_GUARD;
+    const uint pieces = (p.k_panel + DEEP - 1u) / DEEP, panels = (p.count + WIDE - 1u) / WIDE;
+    const uint k = group_index() % pieces * DEEP, at = group_index() / pieces;
+    const uint first = at % panels * WIDE;
+    const uint from = at / panels * p.batch_step + first * p.step + k * p.k_step;
+    const uint to = (at * p.k_panel + k) * WIDE;
+    const bool whole = HAS_RUNS != 0u && first + WIDE <= p.count && k + DEEP <= p.k;
+
+    if (whole && p.step == 1u && WIDE % gl_WorkGroupSize.x == 0u) {
+        copy_across(from, to);
+    } else if (whole && p.k_step == 1u) {
+        copy_along(from, to);
+    } else {
+        for (uint i = gl_LocalInvocationID.x; i < WIDE * min(DEEP, p.k_panel - k);
+             i += gl_WorkGroupSize.x) {
+            const uint j = i % WIDE, u = i / WIDE;
+            const bool inside = first + j < p.count && k + u < p.k;
+            const float v = LDX(inside ? from + j * p.step + u * p.k_step : 0u);
+            panel[to + i] = inside ? v : 0.0;
+        }
+    }
+}
