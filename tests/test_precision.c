@@ -214,11 +214,14 @@ static int64_t predicted(hn_dtype precision)
     return info.block_bytes;
 }
 
-// The host computes in f32 copies of operands, which are part of the plan.
+// The host computes in f32 copies of operands, which are part of the plan; so are the panels that
+// software devices since Vulkan 1.4 make of a product's operands.
 static void check_bytes(void **state)
 {
     (void)state;
-    const double most = is(HN_DEVICE_VULKAN) ? 0.55 : 0.8;
+    const hn_device_info *info = hn_device_get_info(dev);
+    const bool panels = !strcmp(info->type, "software") && info->api_minor >= 4;
+    const double most = is(HN_DEVICE_VULKAN) && !panels ? 0.55 : 0.8;
     if (is(HN_DEVICE_REF)) // f64 throughout
         return;
     const int64_t plain = predicted(HN_F32), f16 = predicted(HN_F16), bf16 = predicted(HN_BF16);
