@@ -84,28 +84,35 @@ void main()
         Steps a_rows[TM];
         [[unroll]] for (uint i = 0u; i < TM; i++)
             a_rows[i] = Steps(a_place(a_from + i * p.a_row));
-        for (uint s = 0u; s < steps; s++) {
-            load_b(b_from, s * STEP, vb);
-            [[unroll]] for (uint i = 0u; i < TM; i++)
-                [[unroll]] for (uint u = 0u; u < STEP; u++)
-                    sum[i] = fma(LD(a_rows[i].v[s], u), vb[u], sum[i]);
-        }
+        uint s = 0u;
+        if (steps > 0u)
+            do { // tests last, as all loops here: see lanes.glsl
+                load_b(b_from, s * STEP, vb);
+                [[unroll]] for (uint i = 0u; i < TM; i++)
+                    [[unroll]] for (uint u = 0u; u < STEP; u++)
+                        sum[i] = fma(LD(a_rows[i].v[s], u), vb[u], sum[i]);
+            } while (++s < steps);
     } else {
-        for (uint s = 0u; s < steps; s++) {
-            Run a_cols[STEP];
-            [[unroll]] for (uint u = 0u; u < STEP; u++)
-                a_cols[u] = Run(a_place(a_from + (s * STEP + u) * p.a_col));
-            load_b(b_from, s * STEP, vb);
-            [[unroll]] for (uint i = 0u; i < TM; i++)
+        uint s = 0u;
+        if (steps > 0u)
+            do {
+                Run a_cols[STEP];
                 [[unroll]] for (uint u = 0u; u < STEP; u++)
-                    sum[i] = fma(LD(a_cols[u].v, i), vb[u], sum[i]);
-        }
+                    a_cols[u] = Run(a_place(a_from + (s * STEP + u) * p.a_col));
+                load_b(b_from, s * STEP, vb);
+                [[unroll]] for (uint i = 0u; i < TM; i++)
+                    [[unroll]] for (uint u = 0u; u < STEP; u++)
+                        sum[i] = fma(LD(a_cols[u].v, i), vb[u], sum[i]);
+            } while (++s < steps);
     }
-    for (uint k = steps * STEP; k < p.k; k++) {
-        const float b_k = LDB(b_from + k * p.b_row);
-        [[unroll]] for (uint i = 0u; i < TM; i++)
-            sum[i] = fma(LD(Run(a_place(a_from + i * p.a_row + k * p.a_col)).v, 0), b_k, sum[i]);
-    }
+    uint k = steps * STEP;
+    if (k < p.k)
+        do {
+            const float b_k = LDB(b_from + k * p.b_row);
+            [[unroll]] for (uint i = 0u; i < TM; i++)
+                sum[i] =
+                    fma(LD(Run(a_place(a_from + i * p.a_row + k * p.a_col)).v, 0), b_k, sum[i]);
+        } while (++k < p.k);
 
     [[unroll]] for (uint i = 0u; i < TM; i++)
         if (col < p.n)

@@ -236,18 +236,20 @@ void main()
         sum[i] = 0.0;
 
     const uint steps = p.k / STEP;
-    for (uint s = 0u; s < steps; s++) {
-        vec4 va[TM];
-        [[unroll]] for (uint r = 0u; r < TM; r++)
-            A_FOUR(va[r], a_row[r], s)
+    uint s = 0u;
+    if (steps > 0u)
+        do { // tests last: see lanes.glsl
+            vec4 va[TM];
+            [[unroll]] for (uint r = 0u; r < TM; r++)
+                A_FOUR(va[r], a_row[r], s)
 #ifdef HN_BLOCKS
-        vec4 scale = vec4(weights_scale_of(s * STEP, 0u), 0.0, 0.0);
+            vec4 scale = vec4(weights_scale_of(s * STEP, 0u), 0.0, 0.0);
 #ifdef T_W_Q6_K
-        scale.zw = weights_scale_of(s * STEP, 16u);
+            scale.zw = weights_scale_of(s * STEP, 16u);
 #endif
 #endif
-        EACH_COLUMN(ADD_PRODUCTS)
-    }
+            EACH_COLUMN(ADD_PRODUCTS)
+        } while (++s < steps);
 #ifndef HN_BLOCKS
     for (uint k = steps * STEP + lane(); k < p.k; k += LANES)
         [[unroll]] for (uint c = 0u; c < COLS; c++) {

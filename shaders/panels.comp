@@ -30,17 +30,22 @@ float run_of_x(uint i)
 // Neighbours in memory are of one step; WIDE is a multiple of the lanes.
 void copy_across(uint from, uint to)
 {
-    for (uint k = 0u; k < DEEP; k++)
+    uint k = 0u;
+    do // tests last, as below: see lanes.glsl
         [[unroll]] for (uint c = 0u; c < WIDE; c += gl_WorkGroupSize.x)
             panel[to + k * WIDE + c + gl_LocalInvocationID.x] = run_of_x(from + k * p.k_step + c);
+    while (++k < DEEP);
 }
 
 // Neighbours in memory are steps of one column; DEEP is a multiple of the lanes.
 void copy_along(uint from, uint to)
 {
-    for (uint k = 0u; k < DEEP; k += gl_WorkGroupSize.x)
+    uint k = 0u;
+    do {
         [[unroll]] for (uint j = 0u; j < WIDE; j++)
             panel[to + (k + gl_LocalInvocationID.x) * WIDE + j] = run_of_x(from + k + j * p.step);
+        k += gl_WorkGroupSize.x;
+    } while (k < DEEP);
 }
 
 void main()
