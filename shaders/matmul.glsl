@@ -1,5 +1,6 @@
 // What the matrix products share: operands, the place of a tile in the grid, the epilogue.
-// y[m, n] = act(scale sum_k a[m, k] b[k, n] + bias[n]) + residual[m, n], a batch at a time.
+// y[m, n] = act(scale sum_k a[m, k] b[k, n] + bias[n]) + residual[m, n], or times a factor, a batch at
+// a time.
 #ifndef HN_MATMUL_GLSL
 #define HN_MATMUL_GLSL
 
@@ -28,8 +29,11 @@ IN(0, a);
 #define LDA(i) LD(a, i)
 #endif
 IN(2, bias);     // [n], where p.flags has MATMUL_BIAS
-IN(3, residual); // like y, where p.flags has MATMUL_RESIDUAL
+IN(3, other);    // like y: a residual or a factor, where p.flags has MATMUL_RESIDUAL or MATMUL_FACTOR
 OUT(4, y);       // [batch, m, n]
+#ifdef MATMUL_NORM
+IN(5, norm);     // [k]: weight of the RMS norm that a passes first, where the constant NORM is not 0
+#endif
 #ifdef IN_PARTS
 OUTF(4, sums);   // instead of y where p.flags has MATMUL_PARTS: [parts, batch, m, n]
 #endif
@@ -95,7 +99,9 @@ void matmul_store(uint y_base, uint row, uint col, float sum)
         v += LD(bias, col);
     v = act_apply(p.act, v);
     if ((p.flags & MATMUL_RESIDUAL) != 0u)
-        v += LD(residual, i);
+        v += LD(other, i);
+    if ((p.flags & MATMUL_FACTOR) != 0u)
+        v *= LD(other, i);
     ST(y, i, v);
 }
 

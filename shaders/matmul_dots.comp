@@ -3,7 +3,10 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#define MATMUL_NORM
 #include "matmul_dots.glsl"
+
+IN4(5, norm);
 
 // 16-bit elements: eight by one load.
 #if defined(T_F16) || defined(T_F16P) || defined(T_BF16) || defined(T_BF16P)
@@ -55,6 +58,14 @@ void add_eight(matmul_base at, uint col, uint k)
         eight_b(col_at(at, col + c) + k, b0[c], b1[c]);
     [[unroll]] for (uint r = 0u; r < ROWS; r++)
         eight_a(row_at(at, r) + k, a0[r], a1[r]);
+    if (NORM != 0u) {
+        const vec4 w0 = FOUR(norm4[k >> 2]), w1 = FOUR(norm4[(k + APART) >> 2]);
+        [[unroll]] for (uint r = 0u; r < ROWS; r++) {
+            sum[SUMS + r] += dot(a0[r], a0[r]) + dot(a1[r], a1[r]);
+            a0[r] *= w0;
+            a1[r] *= w1;
+        }
+    }
     [[unroll]] for (uint r = 0u; r < ROWS; r++)
         [[unroll]] for (uint c = 0u; c < COLS; c++)
             sum[r * COLS + c] += dot(a0[r], b0[c]) + dot(a1[r], b1[c]);
@@ -66,7 +77,7 @@ void main()
     const uint blocks = (p.n + COLS - 1u) / COLS, col = group_index() % blocks * COLS;
     const matmul_base at = matmul_at(group_index() / blocks);
 
-    [[unroll]] for (uint s = 0u; s < SUMS; s++)
+    [[unroll]] for (uint s = 0u; s < ALL; s++)
         sum[s] = 0.0;
     for (uint i = gl_LocalInvocationID.x; i < p.k / 8u; i += SIZE)
         add_eight(at, col, first_k(i));

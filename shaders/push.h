@@ -15,6 +15,7 @@
 #define MATMUL_RESIDUAL 2u
 #define MATMUL_A_BLOCKS 4u // a is q8_0
 #define MATMUL_PARTS 8u    // sums over k_part of k each go to scratch, as f32
+#define MATMUL_FACTOR 16u
 // How operands lie in memory, a specialization constant of the GPUs' kernels: neighbours follow k, or
 // m and n; rows of neighbours begin at multiples of 4 or 8 elements and end there.
 #define MATMUL_A_ALONG_K 1u
@@ -31,6 +32,7 @@ struct matmul_push {
     float scale;
     uint act, flags;
     uint k_part; // k, where there are no parts
+    float norm_eps; // of the RMS norm that a passes first, in kernels that do it
     uint band;   // neighbouring columns of tiles that are done row by row (matmul_panels)
 };
 // count rows or columns of k elements, k_panel in the copy; batch_step, step and k_step lead from one

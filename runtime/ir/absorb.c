@@ -1,6 +1,7 @@
 // Epilogues: an operator takes in the pointwise operator that is the only reader of its result,
 // where it can do that work itself (hn__op_fns.absorb), and the next one, as far as that goes. What
-// was several passes over memory becomes one.
+// was several passes over memory becomes one. And what comes before an operator, where all that read
+// it can do its work themselves (hn__op_fns.prepend).
 #include "ir/ir.h"
 
 #include <string.h>
@@ -19,6 +20,8 @@ typedef struct pass {
     hn_val *map;     // value of from -> value of to; 0: not made yet
     int32_t *uses;   // of a value; outputs and assignments count as many
     int64_t *reader; // the last node that reads it
+    int32_t *takers; // readers that can do the work of the node that makes it
+    const hn_device_info *device;
     bool again;      // parts of the graph are computed again
 } pass;
 
@@ -82,17 +85,56 @@ static const hn__node *next_of(pass *p, const made *m, uint32_t value, uint32_t 
     return next;
 }
 
+static made made_of(const hn__node *n)
+{
+    made m = { .op = n->op, .n_in = n->n_in };
+
+    memcpy(m.in, n->in, sizeof n->in);
+    if (n->op->fn->attr_bytes && !(n->op->flags & HN__SOURCE))
+        memcpy(m.attr, n->attr, n->op->fn->attr_bytes);
+    return m;
+}
+
+// m with the node that makes its operand 0 taken in. False where it cannot.
+static bool precede(const pass *p, const hn__node *n, made *m)
+{
+    if (!n->op->fn->prepend)
+        return false;
+    const hn__node *before = &p->from->nodes[p->from->values[n->in[0]].node];
+    const hn__inst b = hn__graph_inst(p->from, p->from->values[n->in[0]].node);
+    *m = made_of(n);
+    hn__inst i = inst_of(p->from, m);
+    int at;
+    if (before->again != n->again || i.op->fn->infer(&i) ||
+        !i.op->fn->prepend(&i, &b, p->device, &at))
+        return false;
+    memmove(&m->in[at + 1], &m->in[at], (size_t)(m->n_in - at) * sizeof *m->in);
+    m->in[0] = before->in[0];
+    m->in[at] = before->in[1];
+    m->n_in++;
+    i = inst_of(p->from, m);
+    return i.op->fn->infer(&i) == HN_OK;
+}
+
+// Whether all who read a node's result do its work themselves.
+static bool is_done_by_readers(const pass *p, uint32_t value)
+{
+    return p->takers[value] && p->takers[value] == p->uses[value];
+}
+
 static hn_status pass_node(pass *p, const hn__node *n)
 {
-    made m = { .op = n->op, .n_in = n->n_in }, more;
+    made m = made_of(n), more;
     hn_val in[HN__MAX_IN];
     uint32_t last = n->out;
 
     if (p->map[n->out].id) // taken in, or a source that was made early
         return HN_OK;
-    memcpy(m.in, n->in, sizeof n->in);
-    if (n->op->fn->attr_bytes && !(n->op->flags & HN__SOURCE))
-        memcpy(m.attr, n->attr, n->op->fn->attr_bytes);
+    if (is_done_by_readers(p, n->out)) {
+        p->map[n->out] = TAKEN;
+        return HN_OK;
+    }
+    const bool does_more = n->n_in && is_done_by_readers(p, n->in[0]) && precede(p, n, &m);
     for (const hn__node *next; n->n_out == 1 && (next = next_of(p, &m, last, n->again, &more));) {
         m = more;
         p->map[last] = TAKEN;
@@ -100,7 +142,7 @@ static hn_status pass_node(pass *p, const hn__node *n)
     }
     for (int k = 0; k < m.n_in; k++)
         in[k] = p->map[m.in[k]];
-    if (last == n->out) {
+    if (last == n->out && !does_more) {
         const hn_val y = hn__emit_copy(p->to, n, in);
         for (int k = 0; k < n->n_out; k++)
             p->map[n->out + (uint32_t)k] = hn__out(y, k);
@@ -122,6 +164,8 @@ static void count(pass *p)
             p->uses[g->nodes[i].in[k]]++;
             p->reader[g->nodes[i].in[k]] = i;
         }
+        made m;
+        p->takers[g->nodes[i].in[0]] += precede(p, &g->nodes[i], &m);
     }
     for (int64_t i = 0; i < g->n_outputs; i++)
         p->uses[g->outputs[i].val] += MANY;
@@ -139,9 +183,9 @@ static hn_status pass_all(pass *p)
     return hn__copy_ends(g, p->map, p->to);
 }
 
-hn_status hn__absorb(const hn_graph *g, hn_graph **out)
+hn_status hn__absorb(const hn_graph *g, const hn_device_info *d, hn_graph **out)
 {
-    pass p = { .from = g };
+    pass p = { .from = g, .device = d };
     hn_status s = hn_graph_create(&p.to);
 
     *out = NULL;
@@ -149,11 +193,14 @@ hn_status hn__absorb(const hn_graph *g, hn_graph **out)
         p.map = hn__calloc((size_t)g->n_values, sizeof *p.map);
         p.uses = hn__calloc((size_t)g->n_values, sizeof *p.uses);
         p.reader = hn__calloc((size_t)g->n_values, sizeof *p.reader);
-        s = p.map && p.uses && p.reader ? pass_all(&p) : hn__nomem((size_t)g->n_values * 16);
+        p.takers = hn__calloc((size_t)g->n_values, sizeof *p.takers);
+        s = p.map && p.uses && p.reader && p.takers ? pass_all(&p)
+                                                    : hn__nomem((size_t)g->n_values * 20);
     }
     hn__free(p.map);
     hn__free(p.uses);
     hn__free(p.reader);
+    hn__free(p.takers);
     if (s)
         hn_graph_destroy(&p.to);
     *out = p.to;

@@ -130,6 +130,10 @@ typedef struct hn__op_fns {
     // among next's into *out_extra and its place among n's into *out_at. NULL: never. The caller
     // checks that the result's type is the same.
     bool (*absorb)(hn__inst *n, const hn__inst *next, int operand, int *out_extra, int *out_at);
+    // Whether n can do the work of `before` itself, of which operand 0 is the only result, on a device:
+    // then changes n->attr. n's operand 0 becomes before's operand 0, and before's operand 1 takes the
+    // place *out_at among n's. NULL: never.
+    bool (*prepend)(hn__inst *n, const hn__inst *before, const hn_device_info *d, int *out_at);
     // The ways to launch n on a device: those that are legal there and could be the fastest, first
     // the one to take where nothing was measured. At least 1, at most HN__MAX_VARIANTS. Results of
     // all are within the operator's tolerance. NULL: there is one way.
@@ -279,7 +283,8 @@ hn_status hn__graph_grad(hn_graph *g, hn_val loss, const hn_val wrt[], int n, in
 // A simplified copy of g that keeps outputs and assignments: constants folded, equal nodes
 // shared, what nothing needs dropped.
 hn_status hn__rewrite(const hn_graph *g, hn_graph **out);
-// A copy of a rewritten graph in which operators took in the pointwise ones that follow them.
-hn_status hn__absorb(const hn_graph *g, hn_graph **out);
+// A copy of a rewritten graph in which operators took in the pointwise ones that follow them, and
+// what comes before them where this device gains by it.
+hn_status hn__absorb(const hn_graph *g, const hn_device_info *d, hn_graph **out);
 
 #endif

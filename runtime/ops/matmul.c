@@ -1,4 +1,4 @@
-// matmul: batched matrix product with an epilogue: bias, activation, residual.
+// matmul: batched matrix product with an epilogue: bias, activation, residual or factor.
 #include "ops/matmul.h"
 
 #include "ops/gemm.h"
@@ -11,8 +11,12 @@ typedef hn__matmul_dims dims;
 hn_val hn_matmul(hn_graph *g, hn_val a, hn_val b, const hn_matmul_params *params)
 {
     const hn_matmul_params p = params ? *params : (hn_matmul_params){ 0 };
-    const attr at = { p.transpose_a,      p.transpose_b,  p.bias.id != 0,
-                      p.residual.id != 0, (int32_t)p.act, p.scale == 0 ? 1 : p.scale };
+    const attr at = { .transpose_a = p.transpose_a,
+                      .transpose_b = p.transpose_b,
+                      .has_bias = p.bias.id != 0,
+                      .has_residual = p.residual.id != 0,
+                      .act = (int32_t)p.act,
+                      .scale = p.scale == 0 ? 1 : p.scale };
     hn_val in[4] = { a, b };
     int n = 2;
 
@@ -34,6 +38,12 @@ hn_matmul_params hn__matmul_params(const hn__node *n)
         .act = (hn_act)at->act,
         .residual = { at->has_residual ? n->in[n->n_in - 1] : 0 },
     };
+}
+
+int hn__matmul_other(const hn__inst *n)
+{
+    const attr *at = n->attr;
+    return at->has_residual || at->has_factor ? n->n_in - 1 : 0;
 }
 
 dims hn__matmul_dims_of(const hn__inst *n)
@@ -66,14 +76,20 @@ static int act_of(const hn__op *op)
                                         : HN_ACT_NONE;
 }
 
-// y = act(scale a b + bias) + residual, in that order.
+// y = act(scale a b + bias) + residual, or times a factor, in that order.
 static bool absorb(hn__inst *n, const hn__inst *next, int operand, int *out_extra, int *out_at)
 {
     attr *at = n->attr;
     const hn_type *other = &next->in[1 - operand];
 
-    if (at->has_residual)
+    if (at->has_residual || at->has_factor)
         return false;
+    if (next->op->id == HN__OP_mul) {
+        at->has_factor = 1;
+        *out_extra = 1 - operand;
+        *out_at = n->n_in;
+        return hn__type_equal(other, &n->out[0]);
+    }
     if (next->op->id != HN__OP_add) {
         if (at->act)
             return false;
@@ -136,9 +152,29 @@ static hn_status infer(hn__inst *n)
                                                        .dim = { hn__cols(&n->out[0]) } };
         HN_TRY(hn__want_type(bias, &want, "bias"));
     }
-    if (at->has_residual)
-        HN_TRY(hn__want_type(&n->in[next], &n->out[0], "residual"));
+    if (hn__matmul_norm_weight(n)) {
+        const hn_type want = { .dtype = n->in[0].dtype, .rank = 1, .dim = { hn__cols(&n->in[0]) } };
+        if (at->transpose_a || !hn__is_float(want.dtype))
+            return hn_fail(HN_ERR_ARG, "an a that passes a norm is of floats and not transposed");
+        HN_TRY(hn__want_type(&n->in[next++], &want, "norm's weight"));
+    }
+    if (hn__matmul_other(n))
+        HN_TRY(hn__want_type(&n->in[next], &n->out[0], at->has_factor ? "factor" : "residual"));
     return HN_OK;
+}
+
+// What a row of a is multiplied by, beside the norm's weight.
+static double norm_f64(const hn__inst *n, const double *row)
+{
+    const attr *at = n->attr;
+    const int64_t k = hn__cols(&n->in[0]);
+    double sum = 0;
+
+    if (!hn__matmul_norm_weight(n))
+        return 1;
+    for (int64_t i = 0; i < k; i++)
+        sum += row[i] * row[i];
+    return 1 / sqrt(sum / (double)k + at->norm_eps);
 }
 
 static double act_f64(int act, double x)
@@ -157,19 +193,22 @@ static void ref(const hn__inst *n, const double *const in[], double *const out[]
 {
     const attr *at = n->attr;
     const dims d = hn__matmul_dims_of(n);
-    const double *bias = at->has_bias ? in[2] : NULL,
-                 *residual = at->has_residual ? in[n->n_in - 1] : NULL;
+    const double *bias = at->has_bias ? in[2] : NULL, *other = in[hn__matmul_other(n)];
+    const double *w = hn__matmul_norm_weight(n) ? in[hn__matmul_norm_weight(n)] : NULL;
 
     for (int64_t i = 0; i < d.batch * d.m; i++)
         for (int64_t c = 0; c < d.n; c++) {
             const double *a = in[0] + i / d.m * d.a_batch, *b = in[1] + i / d.m * d.b_batch;
             const int64_t r = i % d.m;
+            const double scale = at->scale * norm_f64(n, a + r * d.lda);
             double sum = 0;
             for (int64_t k = 0; k < d.k; k++)
-                sum += a[at->transpose_a ? k * d.lda + r : r * d.lda + k] *
+                sum += a[at->transpose_a ? k * d.lda + r : r * d.lda + k] * (w ? w[k] : 1) *
                        b[at->transpose_b ? c * d.ldb + k : k * d.ldb + c];
-            const double v = act_f64(at->act, at->scale * sum + (bias ? bias[c] : 0));
-            out[0][i * d.n + c] = v + (residual ? residual[i * d.n + c] : 0);
+            const double v = act_f64(at->act, scale * sum + (bias ? bias[c] : 0));
+            out[0][i * d.n + c] = at->has_residual ? v + other[i * d.n + c]
+                                  : at->has_factor ? v * other[i * d.n + c]
+                                                   : v;
         }
 }
 
@@ -178,7 +217,7 @@ static void ref(const hn__inst *n, const double *const in[], double *const out[]
 typedef struct job {
     const attr *at;
     dims d;
-    const float *a, *b, *bias, *residual;
+    const float *a, *b, *bias, *other;
     float *y;
     hn__pool *pool;
 } job;
@@ -191,13 +230,13 @@ typedef struct job {
     break
 
 // The epilogue of n neighbouring elements.
-HN__HOT void hn__matmul_finish(int act, int64_t n, float *restrict y, const float *restrict bias,
-                               const float *restrict residual)
+HN__HOT void hn__matmul_finish(const attr *at, int64_t n, float *restrict y,
+                               const float *restrict bias, const float *restrict other)
 {
     if (bias)
         for (int64_t i = 0; i < n; i++)
             y[i] += bias[i];
-    switch (act) {
+    switch (at->act) {
     case HN_ACT_RELU: ACT_LOOP(x > 0 ? x : 0);
     case HN_ACT_GELU: ACT_LOOP(x * hn__vcdf(x));
     case HN_ACT_GELU_TANH: // (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)), without cancellation
@@ -205,9 +244,12 @@ HN__HOT void hn__matmul_finish(int act, int64_t n, float *restrict y, const floa
     case HN_ACT_SILU: ACT_LOOP(x * hn__vsigmoid(x));
     default: break;
     }
-    if (residual)
+    if (at->has_residual)
         for (int64_t i = 0; i < n; i++)
-            y[i] += residual[i];
+            y[i] += other[i];
+    if (at->has_factor)
+        for (int64_t i = 0; i < n; i++)
+            y[i] *= other[i];
 }
 
 typedef struct part {
@@ -223,8 +265,8 @@ static void finish_part(const void *ctx, int64_t row, int64_t rows, int64_t col,
 
     for (int64_t r = row; r < row + rows; r++) {
         const int64_t at = p->first + r * j->d.n + col;
-        hn__matmul_finish(j->at->act, cols, j->y + at, j->bias ? j->bias + p->col + col : NULL,
-                          j->residual ? j->residual + at : NULL);
+        hn__matmul_finish(j->at, cols, j->y + at, j->bias ? j->bias + p->col + col : NULL,
+                          j->other ? j->other + at : NULL);
     }
 }
 
@@ -236,7 +278,7 @@ static void piece(const job *j, int64_t batch, int64_t row, int64_t m, int64_t c
     const dims *d = &j->d;
     const part p = { j, (batch * d->m + row) * d->n + col, col };
     const float *a = j->a + batch * d->a_batch, *b = j->b + batch * d->b_batch;
-    const bool finishes = at->act || j->bias || j->residual;
+    const bool finishes = at->act || j->bias || j->other;
 
     hn__gemm(&(hn__gemm_args){
         .transpose_a = at->transpose_a, .transpose_b = at->transpose_b, .m = m, .n = n, .k = d->k,
@@ -274,7 +316,8 @@ static bool stored(const hn__inst *n, int i)
 
 static int64_t scratch(const hn__inst *n, int n_threads)
 {
-    return hn__matmul_is_stored(n) ? hn__matmul_stored_scratch(n, n_threads) : 0;
+    return hn__matmul_is_stored(n) ? hn__matmul_stored_scratch(n, n_threads)
+                                   : hn__matmul_norm_scratch(n);
 }
 
 static void host(const hn__inst *n, const hn__host *h)
@@ -285,8 +328,9 @@ static void host(const hn__inst *n, const hn__host *h)
         hn__matmul_stored(n, h);
         return;
     }
-    job j = { at, hn__matmul_dims_of(n), h->in[0], h->in[1], at->has_bias ? h->in[2] : NULL,
-              at->has_residual ? h->in[n->n_in - 1] : NULL, h->out[0], h->pool };
+    job j = { at, hn__matmul_dims_of(n), hn__matmul_norm_host(n, h, h->scratch), h->in[1],
+              at->has_bias ? h->in[2] : NULL,
+              hn__matmul_other(n) ? h->in[hn__matmul_other(n)] : NULL, h->out[0], h->pool };
     const dims *d = &j.d;
 
     // A thread reads all of the side that is not split: split the longer one.
@@ -365,31 +409,63 @@ static hn_val grad_b(hn_graph *g, const hn__inst *n, hn_val a, hn_val dz)
                            : product(g, a, !ta, dz, false, at->scale);
 }
 
-// The pre-activation is not kept: with an activation the product is made again.
+// *da, a's gradient, becomes x's, of which a is the norm; *dw that of its weight.
+static void grad_norm(hn_graph *g, hn_val a, hn_val x, hn_val w, hn_val *da, hn_val *dw)
+{
+    hn_val din[2] = { { 0 }, { 0 } };
+
+    if (!a.id)
+        return;
+    const hn__inst norm = hn__graph_inst(g, g->values[a.id].node);
+    norm.op->fn->grad(g, &norm, (const hn_val[]){ x, w }, &a, da, din);
+    *da = din[0];
+    *dw = din[1];
+}
+
+// What is before the activation is not kept: where it is wanted, the product is made again.
 static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val out[],
                  const hn_val dy[], hn_val din[])
 {
     const attr *at = n->attr;
-    hn_val dz = dy[0];
+    const int weight = hn__matmul_norm_weight(n);
+    hn_matmul_params p = { .transpose_a = at->transpose_a,
+                           .transpose_b = at->transpose_b,
+                           .scale = at->scale,
+                           .bias = at->has_bias ? in[2] : (hn_val){ 0 } };
+    hn_val dz = dy[0], a = in[0];
 
     (void)out;
-    if (at->act) {
-        const hn_matmul_params p = { .transpose_a = at->transpose_a,
-                                     .transpose_b = at->transpose_b,
-                                     .scale = at->scale,
-                                     .bias = at->has_bias ? in[2] : (hn_val){ 0 } };
-        dz = act_grad(g, at->act, hn_matmul(g, in[0], in[1], &p), dz);
-    }
+    if (weight)
+        a = hn_rms_norm(g, in[0], in[weight], at->norm_eps);
+    if (at->has_factor)
+        dz = hn_mul(g, dz, in[n->n_in - 1]);
+    if (at->act)
+        dz = act_grad(g, at->act, hn_matmul(g, a, in[1], &p), dz);
     din[0] = grad_a(g, n, in[1], dz);
     if (n->in[1].dtype == n->out[0].dtype) // a stored weight is no variable
-        din[1] = grad_b(g, n, in[0], dz);
+        din[1] = grad_b(g, n, a, dz);
+    if (weight)
+        grad_norm(g, a, in[0], in[weight], &din[0], &din[weight]);
     if (at->has_bias)
         din[2] = hn_sum_to(g, dz, in[2]);
     if (at->has_residual)
         din[n->n_in - 1] = dy[0];
+    p.act = (hn_act)at->act;
+    if (at->has_factor)
+        din[n->n_in - 1] = hn_mul(g, dy[0], hn_matmul(g, a, in[1], &p));
 }
 
 // ---- samples ------------------------------------------------------------------------------
+
+// A norm at first, a residual or a factor at the end, or nothing.
+static void sample_ends(hn_rng *rng, attr *at)
+{
+    const int64_t what = hn__rng_below(rng, 4);
+
+    at->has_residual = what == 1 || what == 2;
+    at->has_factor = what == 3;
+    at->norm_eps = !at->transpose_a && hn__rng_below(rng, 4) == 0 ? 1e-5f : 0;
+}
 
 // b of the type under test, blocks or 16 bits, beside an a of f32 or q8_0. At least 16 results: a
 // lone sum near 0 has no relative error.
@@ -403,8 +479,8 @@ static void sample_stored(hn_rng *rng, hn__sample *s)
 
     *at = (attr){ .transpose_b = hn__rng_below(rng, 4) > 0,
                   .has_bias = (int32_t)hn__rng_below(rng, 2),
-                  .has_residual = (int32_t)hn__rng_below(rng, 2),
                   .act = (int32_t)hn__rng_below(rng, HN_ACT_SILU + 1) };
+    sample_ends(rng, at);
     if (!at->transpose_b) {
         n = (n + block - 1) / block * block;
         k = hn__rng_dim(rng, 96);
@@ -412,13 +488,15 @@ static void sample_stored(hn_rng *rng, hn__sample *s)
     if (batch * m * n > 512 && at->act == HN_ACT_RELU) // differences would meet its kink
         at->act = HN_ACT_SILU;
     at->scale = (float)(hn__rng_range(rng, 0.25, 2) / sqrt((double)k));
-    const bool blocks = block > 1 && at->transpose_b && hn__rng_below(rng, 3) == 0;
+    const bool blocks = block > 1 && at->transpose_b && !at->norm_eps && hn__rng_below(rng, 3) == 0;
     i->in[0] = (hn_type){ blocks ? HN_Q8_0 : HN_F32, 3, { batch, m, k } };
     i->in[1] = (hn_type){ .rank = 2, .dim = { at->transpose_b ? n : k, at->transpose_b ? k : n } };
     i->n_in = 2;
     if (at->has_bias)
         i->in[i->n_in++] = (hn_type){ .dtype = HN_F32, .rank = 1, .dim = { n } };
-    if (at->has_residual)
+    if (at->norm_eps > 0)
+        i->in[i->n_in++] = (hn_type){ .dtype = HN_F32, .rank = 1, .dim = { k } };
+    if (at->has_residual || at->has_factor)
         i->in[i->n_in++] = (hn_type){ .dtype = HN_F32, .rank = 3, .dim = { batch, m, n } };
 }
 
@@ -431,13 +509,13 @@ static void sample_plain(hn_rng *rng, hn__sample *s)
     const bool flat = hn__rng_below(rng, 2), shared = flat || hn__rng_below(rng, 2);
     attr *at = i->attr;
 
-    *at = (attr){ (int32_t)hn__rng_below(rng, 2),
-                  (int32_t)hn__rng_below(rng, 2),
-                  (int32_t)hn__rng_below(rng, 2),
-                  (int32_t)hn__rng_below(rng, 2),
-                  (int32_t)hn__rng_below(rng, HN_ACT_SILU + 1),
-                  (float)(hn__rng_range(rng, 0.25, 2) /
-                          sqrt((double)k)) }; // activations are ill-conditioned far out
+    *at = (attr){ .transpose_a = (int32_t)hn__rng_below(rng, 2),
+                  .transpose_b = (int32_t)hn__rng_below(rng, 2),
+                  .has_bias = (int32_t)hn__rng_below(rng, 2),
+                  .act = (int32_t)hn__rng_below(rng, HN_ACT_SILU + 1),
+                  .scale = (float)(hn__rng_range(rng, 0.25, 2) /
+                                   sqrt((double)k)) }; // activations are ill-conditioned far out
+    sample_ends(rng, at);
     i->in[0] =
         (hn_type){ .rank = 3, .dim = { batch, at->transpose_a ? k : m, at->transpose_a ? m : k } };
     i->in[1] =
@@ -449,7 +527,9 @@ static void sample_plain(hn_rng *rng, hn__sample *s)
     i->n_in = 2;
     if (at->has_bias)
         i->in[i->n_in++] = (hn_type){ .rank = 1, .dim = { n } };
-    if (at->has_residual)
+    if (at->norm_eps > 0)
+        i->in[i->n_in++] = (hn_type){ .rank = 1, .dim = { k } };
+    if (at->has_residual || at->has_factor)
         i->in[i->n_in++] = flat ? (hn_type){ .rank = 2, .dim = { m, n } }
                                 : (hn_type){ .rank = 3, .dim = { batch, m, n } };
     for (int j = 0; j < i->n_in && m * n < 16;
@@ -471,6 +551,6 @@ static void sample(hn_rng *rng, hn__sample *s)
 
 const hn__op_fns hn__fns_matmul = {
     .attr_bytes = sizeof(attr), .infer = infer, .ref = ref, .host = host, .scratch = scratch,
-    .stored = stored, .grad = grad, .absorb = absorb, .variants = hn__matmul_variants,
+    .stored = stored, .grad = grad, .absorb = absorb, .prepend = hn__matmul_prepend, .variants = hn__matmul_variants,
     .launch = hn__matmul_launch, .sample = sample
 };

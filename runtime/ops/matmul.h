@@ -9,7 +9,12 @@
 typedef struct hn__matmul_attr {
     int32_t transpose_a, transpose_b, has_bias, has_residual, act;
     float scale;
+    int32_t has_factor; // instead of a residual: what the result is multiplied by
+    float norm_eps;     // above 0: an RMS norm that a passes first; its weight stands after the bias
 } hn__matmul_attr;
+
+// The operand that joins the result at the end, which is the last: residual or factor; 0: none.
+int hn__matmul_other(const hn__inst *n);
 
 // What a node was made with; bias and residual are values of its graph.
 hn_matmul_params hn__matmul_params(const hn__node *n);
@@ -24,8 +29,10 @@ typedef struct hn__matmul_dims {
 
 hn__matmul_dims hn__matmul_dims_of(const hn__inst *n);
 
-// The epilogue of n neighbouring elements on the host; bias and residual may be NULL.
-void hn__matmul_finish(int act, int64_t n, float *y, const float *bias, const float *residual);
+// The epilogue of n neighbouring elements on the host: of bias, and of the operand that joins them,
+// as many; both may be NULL.
+void hn__matmul_finish(const hn__matmul_attr *at, int64_t n, float *y, const float *bias,
+                       const float *other);
 
 // ---- on devices (matmul_launch.c) -----------------------------------------------------------
 
@@ -55,6 +62,20 @@ uint32_t hn__matmul_layout(const hn__inst *n);
 // None where there are more rows than these kernels take.
 int hn__matmul_few_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[]);
 void hn__matmul_few_launch(const hn__inst *n, hn__launch *l);
+
+// ---- the norm of a (matmul_norm.c) ----------------------------------------------------------
+
+// Which operand is the norm's weight; 0: none.
+int hn__matmul_norm_weight(const hn__inst *n);
+// hn__op_fns.prepend: of few rows, where the device's first kernel does the norm on the way.
+bool hn__matmul_prepend(hn__inst *n, const hn__inst *before, const hn_device_info *info, int *out_at);
+// After the launch of a variant: puts the norm before it where its kernel does not do it.
+void hn__matmul_norm_launch(const hn__inst *n, hn__launch *l);
+// Binds the norm's weight behind all else; whether the dispatch does the norm, as its constant.
+uint32_t hn__matmul_norm_bind(const hn__inst *n, hn__dispatch *k);
+// Bytes that a takes behind the norm on the host, and a behind it: in `room`, or where it is.
+int64_t hn__matmul_norm_scratch(const hn__inst *n);
+const void *hn__matmul_norm_host(const hn__inst *n, const hn__host *h, void *room);
 
 // ---- b as it is stored (matmul_quant.c) ----------------------------------------------------
 

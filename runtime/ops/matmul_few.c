@@ -82,6 +82,8 @@ static void launch_dots(const hn__inst *n, hn__launch *l)
     k->spec[1] = p[COLS];
     k->spec[2] = p[ROWS];
     k->n_spec = 3;
+    if (!strcmp(k->kernel, "matmul_dots"))
+        k->spec[k->n_spec++] = hn__matmul_norm_bind(n, k);
     hn__groups(k, d.batch * hn__pieces(d.n, p[COLS]));
 }
 
@@ -100,7 +102,8 @@ static void launch_vec(const hn__inst *n, hn__launch *l)
     k->spec[1] = p[VEC_LANES];
     k->spec[2] = p[VEC_ROWS];
     k->spec[3] = layout;
-    k->n_spec = 4;
+    k->spec[4] = hn__matmul_norm_bind(n, k);
+    k->n_spec = 5;
     hn__groups(k, d.batch * hn__pieces(d.n, cols));
 }
 

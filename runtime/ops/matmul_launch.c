@@ -16,7 +16,7 @@ hn__dispatch *hn__matmul_dispatch(const hn__inst *n, hn__launch *l, const char *
     k->n_bind = 5;
     k->weights = n->in[1].dtype == n->out[0].dtype ? 0 : n->in[1].dtype;
     k->bind[2] = HN__IN(at->has_bias ? 2 : 0);
-    k->bind[3] = HN__IN(at->has_residual ? n->n_in - 1 : 0);
+    k->bind[3] = HN__IN(hn__matmul_other(n));
     k->bind[4] = HN__OUT(0);
     k->flop = 2.0 * (double)(d.batch * d.m) * (double)d.n * (double)d.k;
     HN__PUSH(k, matmul_push, .batch = (uint32_t)d.batch, .m = (uint32_t)d.m, .n = (uint32_t)d.n,
@@ -27,8 +27,9 @@ hn__dispatch *hn__matmul_dispatch(const hn__inst *n, hn__launch *l, const char *
              .b_col = (uint32_t)(at->transpose_b ? d.ldb : 1), .scale = at->scale,
              .act = (uint32_t)at->act,
              .flags = (at->has_bias ? MATMUL_BIAS : 0) | (at->has_residual ? MATMUL_RESIDUAL : 0) |
+                      (at->has_factor ? MATMUL_FACTOR : 0) |
                       (hn__is_quantised(n->in[0].dtype) ? MATMUL_A_BLOCKS : 0),
-             .k_part = (uint32_t)d.k);
+             .k_part = (uint32_t)d.k, .norm_eps = at->norm_eps);
     return k;
 }
 
@@ -188,15 +189,16 @@ static void launch_lanes_k(const hn__inst *n, hn__launch *l)
 {
     const uint32_t rows = l->variant.param[0];
     const dims d = hn__matmul_dims_of(n);
-    hn__dispatch *k = lanes_dispatch(n, l, 2);
+    hn__dispatch *k = lanes_dispatch(n, l, 6);
 
     k->spec[0] = LANES_K;
     k->spec[1] = rows;
-    k->n_spec = 2;
+    k->spec[2] = hn__matmul_norm_bind(n, k);
+    k->n_spec = 3;
     hn__groups(k, d.batch * hn__pieces(d.m, rows) * hn__pieces(d.n, LANES_K));
 }
 
-void hn__matmul_launch(const hn__inst *n, hn__launch *l)
+static void launch_variant(const hn__inst *n, hn__launch *l)
 {
     const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
@@ -217,4 +219,10 @@ void hn__matmul_launch(const hn__inst *n, hn__launch *l)
     } else {
         hn__matmul_gpu_launch(n, l);
     }
+}
+
+void hn__matmul_launch(const hn__inst *n, hn__launch *l)
+{
+    launch_variant(n, l);
+    hn__matmul_norm_launch(n, l);
 }

@@ -64,7 +64,7 @@ typedef struct job {
     int64_t unit;  // columns of y that are split no further
     const float *a;
     const char *b;
-    const float *bias, *residual;
+    const float *bias, *other;
     float *y;
     void *scratch; // sums of a; a in blocks made ready; or panels, panel_size elements a thread
     int64_t panel_size;
@@ -82,12 +82,12 @@ static const char *place(const job *j, int64_t row, int64_t col)
 
 static void finish_part(const job *j, int64_t col, int64_t n)
 {
-    if (!j->at->act && !j->bias && !j->residual)
+    if (!j->at->act && !j->bias && !j->other)
         return;
     for (int64_t r = 0; r < j->d.m; r++) {
         const int64_t first = r * j->d.n + col;
-        hn__matmul_finish(j->at->act, n, j->y + first, j->bias ? j->bias + col : NULL,
-                          j->residual ? j->residual + first : NULL);
+        hn__matmul_finish(j->at, n, j->y + first, j->bias ? j->bias + col : NULL,
+                          j->other ? j->other + first : NULL);
     }
 }
 
@@ -223,7 +223,7 @@ static bool expands_a(const hn__inst *n)
 int64_t hn__matmul_stored_scratch(const hn__inst *n, int n_threads)
 {
     const int64_t wide = expands_a(n) ? hn__numel(&n->in[0]) : 0;
-    return own_scratch(n, n_threads) + wide * (int64_t)sizeof(float);
+    return own_scratch(n, n_threads) + wide * (int64_t)sizeof(float) + hn__matmul_norm_scratch(n);
 }
 
 void hn__matmul_stored(const hn__inst *n, const hn__host *h)
@@ -236,10 +236,9 @@ void hn__matmul_stored(const hn__inst *n, const hn__host *h)
               .unit = at->transpose_b ? 1
                       : block > 16    ? block
                                       : 16,
-              .a = h->in[0],
               .b = h->in[1],
               .bias = at->has_bias ? h->in[2] : NULL,
-              .residual = at->has_residual ? h->in[n->n_in - 1] : NULL,
+              .other = hn__matmul_other(n) ? h->in[hn__matmul_other(n)] : NULL,
               .y = h->out[0],
               .scratch = h->scratch,
               .panel_size = panel_size(n),
@@ -247,10 +246,11 @@ void hn__matmul_stored(const hn__inst *n, const hn__host *h)
               .dots8 = dots8_of(n),
               .pool = h->pool };
 
+    void *room = (char *)h->scratch + own_scratch(n, hn__pool_threads(h->pool));
+    j.a = hn__matmul_norm_host(n, h, room); // never of an a in blocks
     if (expands_a(n)) {
-        char *a = (char *)h->scratch + own_scratch(n, hn__pool_threads(h->pool));
-        hn__to_f32(HN_Q8_0, h->in[0], (float *)(void *)a, j.d.m * j.d.k);
-        j.a = (const float *)(const void *)a;
+        hn__to_f32(HN_Q8_0, h->in[0], room, j.d.m * j.d.k);
+        j.a = room;
     }
     if (j.dots8)
         hn__dots8_rows(j.type, h->in[0], j.d.m * j.d.k, h->scratch);

@@ -1,13 +1,11 @@
 // rms_norm: scale each row to unit root mean square, then by a learned weight.
-#include "ops/table.h"
+#include "ops/rms_norm.h"
 
 #include "ops/rows.h"
 
 #include <math.h>
 
-typedef struct attr {
-    float eps;
-} attr;
+typedef hn__rms_norm_attr attr;
 
 hn_val hn_rms_norm(hn_graph *g, hn_val x, hn_val w, float eps)
 {

@@ -31,7 +31,7 @@ static hn_status rewrite(hn_plan *p, const hn_graph *g)
     if (p->params.no_fuse || p->force_op)
         return hn__rewrite(g, &p->g);
     HN_TRY(hn__rewrite(g, &plain));
-    const hn_status s = hn__absorb(plain, &p->g);
+    const hn_status s = hn__absorb(plain, &p->dev->info, &p->g);
     hn_graph_destroy(&plain);
     return s;
 }

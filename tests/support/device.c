@@ -82,6 +82,14 @@ hn_device *test_device_open(const hn_device_params *p)
     return d;
 }
 
+hn_device *test_device_open_posing(void)
+{
+    const hn_device_params p = test_device_params();
+    hn_device *d = test_device_open(&p);
+    snprintf(d->info.type, sizeof d->info.type, "discrete");
+    return d;
+}
+
 void test_device_close(hn_device **d)
 {
     hn_device_close(d); // which may bring messages as well: objects left alive

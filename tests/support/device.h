@@ -14,6 +14,9 @@
 hn_device_params test_device_params(void);
 // Opens the row's device and says which it is; fails the test where it is not the driver named.
 hn_device *test_device_open(const hn_device_params *p);
+// The same by the row's parameters, and the device says of itself that it is a card: operators then list
+// the variants of GPUs.
+hn_device *test_device_open_posing(void);
 // Closes it; fails the test after a validation message, or where something was left alive.
 void test_device_close(hn_device **d);
 
