@@ -78,11 +78,11 @@ struct pool_push {
 };
 struct draw_push { HN_PUSH_GRID uint n, stream, shift; float scale; };
 struct dropout_push { HN_PUSH_GRID uint n, stream, threshold; float scale; };
-struct adamw_push {
-    HN_PUSH_GRID
-    uint n;
-    float beta1, beta2, rest1, rest2, log1, log2, eps, decay; // rest: 1 - beta; log: its logarithm
-};
+// rest: 1 - beta; log: its logarithm. Both begin alike: what differs by tensor is at the end.
+#define ADAMW_PUSH HN_PUSH_GRID float beta1, beta2, rest1, rest2, log1, log2, eps, decay;
+struct adamw_push { ADAMW_PUSH uint n; };
+#define HN_MANY 8u // tensors that one dispatch takes (hn__dispatch.many)
+struct adamw_many_push { ADAMW_PUSH uint n[HN_MANY]; };
 struct argmax_push { HN_PUSH_GRID uint n, len, inner; float sign; };
 struct top_k_push { HN_PUSH_GRID uint cols, k, n; };
 struct sgd_push { HN_PUSH_GRID uint n; float momentum, decay; };

@@ -61,6 +61,7 @@ typedef struct hn_device_info {
     uint32_t max_invocations;  // of a workgroup
     uint32_t max_shared_bytes; // of a workgroup
     int64_t max_binding_bytes; // of one storage binding
+    uint32_t max_bindings;     // storage buffers that a kernel may bind; 0 on host devices
     int64_t heap_bytes;        // largest device-local heap, or host memory
     int n_matrices;            // 0 without HN_FEATURE_COOPMAT
     hn_matrix_size matrices[HN_MAX_MATRICES]; // those summed in f32, in the driver's order

@@ -8,7 +8,7 @@
 #include "base/base.h"
 #include "hornito/device.h"
 
-#define HN__MAX_BIND 24   // a command's bindings; more than 8 only where the device's limit allows
+#define HN__MAX_BIND 40   // a command's bindings; more than 8 only where the device's limit allows
 #define HN__MAX_SPEC 12   // specialization constants
 #define HN__MAX_PUSH 128  // bytes; Vulkan's floor
 #define HN__ALIGN 256     // every offset inside a buffer that a plan hands out; covers

@@ -51,6 +51,7 @@ typedef struct hn__dispatch {
     uint32_t push[HN__MAX_PUSH / 4];
     uint32_t push_bytes;
     int n_address;      // first bindings whose addresses follow p (hn__addresses)
+    const char *many;   // stem of the shader that does it in place for several tensors; NULL: none
     uint64_t n_groups;
     double flop; // rough cost; hn__add_dispatch puts the number of elements read and written
     int n_bind;

@@ -149,7 +149,8 @@ static void launch_adamw(const hn__inst *n, hn__launch *l)
              .rest1 = (float)(1 - (double)a->beta1), .rest2 = (float)(1 - (double)a->beta2),
              .log1 = (float)log(a->beta1), .log2 = (float)log(a->beta2), .eps = a->eps,
              .decay = a->weight_decay);
-    hn__threads(d, size);
+    d->many = "adamw_many";
+    hn__threads(d, (size + 3) / 4);
 }
 
 static void sample_adamw(hn_rng *rng, hn__sample *s)

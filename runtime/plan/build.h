@@ -28,6 +28,7 @@ typedef struct hn__step {
     int n_tmp;       // scratch
     int tmp[HN__MAX_SCRATCH]; // slots
     hn__launch *launch; // OP on vulkan
+    bool is_lowered;    // another step's command does it as well
 } hn__step;
 
 typedef enum hn__where { HN__NOWHERE, HN__BLOCK, HN__IO, HN__WEIGHT } hn__where;

@@ -1,8 +1,7 @@
 // Steps to Vulkan dispatches: shaders by name and element type, or SPIR-V written for a fused
 // chain.
-#include "ops/shader.h"
-#include "ops/table.h"
 #include "plan/choose.h"
+#include "plan/lower.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,20 +59,19 @@ hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const
     return HN_OK;
 }
 
-static hn_status check_range(const hn_plan *p, const hn__step *s, const hn__cmd *c)
+hn_status hn__check_ranges(const hn_plan *p, const char *label, const hn__cmd *c)
 {
     for (int i = 0; i < c->n_bind; i++)
         if (c->bind[i].bytes > p->dev->info.max_binding_bytes)
             return hn_fail(HN_ERR_UNSUPPORTED,
                            "%s: a tensor of %" PRId64 " bytes; this device binds at most %" PRId64,
-                           s->label, c->bind[i].bytes, p->dev->info.max_binding_bytes);
+                           label, c->bind[i].bytes, p->dev->info.max_binding_bytes);
     return HN_OK;
 }
 
-static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch *d)
+hn_status hn__add_kernel(hn_plan *p, const char *label, const hn__dispatch *d, hn__cmd **out)
 {
     const hn__shader *shader;
-    hn__cmd *c;
     hn__kernel_desc desc = { .n_spec = d->n_spec,
                              .subgroup = d->subgroup,
                              .n_bind = d->n_bind,
@@ -85,12 +83,20 @@ static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch 
     desc.spirv = shader->words;
     desc.n_words = shader->n_words;
     memcpy(desc.spec, d->spec, sizeof desc.spec);
-    HN_TRY(hn__add_cmd(p, &c));
-    HN_TRY(p->dev->fn->kernel_get(p->dev, &desc, &c->kernel));
-    c->label = s->label;
-    memcpy(c->push, d->push, sizeof c->push);
-    c->n_groups = d->n_groups;
-    c->flop = d->flop;
+    HN_TRY(hn__add_cmd(p, out));
+    HN_TRY(p->dev->fn->kernel_get(p->dev, &desc, &(*out)->kernel));
+    (*out)->label = label;
+    memcpy((*out)->push, d->push, sizeof (*out)->push);
+    (*out)->n_groups = d->n_groups;
+    (*out)->flop = d->flop;
+    return HN_OK;
+}
+
+static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch *d)
+{
+    hn__cmd *c;
+
+    HN_TRY(hn__add_kernel(p, s->label, d, &c));
     c->n_bind = d->n_bind;
     for (int i = 0; i < d->n_bind; i++) {
         const int b = d->bind[i], k = b & 0x3f;
@@ -100,7 +106,7 @@ static hn_status add_dispatch(hn_plan *p, const hn__step *s, const hn__dispatch 
         c->bind[i] = hn__bind_slot(p, slot, b >= HN__OUT(0));
         c->bind[i].read = true; // scratch and in-place outputs are read as well
     }
-    return check_range(p, s, c);
+    return hn__check_ranges(p, s->label, c);
 }
 
 // Threads of a workgroup: where barriers are dear, one vector for a row that is reduced.
@@ -135,7 +141,7 @@ static hn_status add_expr(hn_plan *p, const hn__step *s)
     c->flop = 0;
     for (int k = 0; k < c->n_bind; k++)
         c->flop += (double)c->bind[k].bytes / 4 * (1 + s->expr->n_insn);
-    return check_range(p, s, c);
+    return hn__check_ranges(p, s->label, c);
 }
 
 static hn_status add_copy(hn_plan *p, const hn__step *s)
@@ -153,11 +159,12 @@ hn_status hn__lower_vk(hn_plan *p)
 {
     for (int64_t i = 0; i < p->n_steps; i++) {
         const hn__step *s = &p->steps[i];
+        HN_TRY(hn_context(hn__lower_many(p, i), "%s", s->label));
         if (s->kind == HN__STEP_COPY)
             HN_TRY(add_copy(p, s));
         else if (s->kind == HN__STEP_EXPR)
             HN_TRY(hn_context(add_expr(p, s), "%s", s->label));
-        for (int k = 0; s->kind == HN__STEP_OP && k < s->launch->n; k++)
+        for (int k = 0; s->kind == HN__STEP_OP && !s->is_lowered && k < s->launch->n; k++)
             HN_TRY(hn_context(add_dispatch(p, s, &s->launch->d[k]), "%s", s->label));
     }
     return HN_OK;

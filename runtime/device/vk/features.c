@@ -230,6 +230,7 @@ static void take_limits(const VkPhysicalDeviceLimits *l, bool phone, hn__vk_prob
                    range = phone ? 128u << 20 : UINT32_MAX;
     p->info.max_invocations = at_most(l->maxComputeWorkGroupInvocations, lanes);
     p->info.max_shared_bytes = at_most(l->maxComputeSharedMemorySize, shared);
+    p->info.max_bindings = at_most(bind, HN__MAX_BIND);
     p->info.max_binding_bytes = at_most(l->maxStorageBufferRange, range);
     p->limits = (hn__vk_limits){
         .max_groups_x = l->maxComputeWorkGroupCount[0],
