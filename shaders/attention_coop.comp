@@ -1,29 +1,14 @@
-// attention by cooperative matrices: f16, all sums in f32 (Dao 2023, arXiv 2307.08691, algorithm 1).
-// As in attention_tile a workgroup owns OWN rows of a key head and meets MET keys at a time; here each
-// of its WARPS subgroups has whole rows, as matrices of MAT_M. Where an element lies in a matrix only
-// a load or a store tells: scores go by shared memory to become weights, and what the result so far
-// is to be multiplied by comes from there as a matrix. A weight is two f16, itself and what its
-// rounding left: one alone is wrong by more than the operator may be where values cancel.
+// attention by cooperative matrices (the paper's algorithm 1). What the result so far is to be
+// multiplied by comes from shared memory as a matrix. A weight is two f16, itself and what its rounding
+// left: one alone is wrong by more than the operator may be where values cancel.
 // types: f16
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-#extension GL_KHR_shader_subgroup_basic : require
-#extension GL_KHR_memory_scope_semantics : require
-#extension GL_KHR_cooperative_matrix : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #pragma use_vulkan_memory_model
-#include "attention.glsl"
+#include "attention_coop.glsl"
 
-layout(constant_id = 2) const uint OWN = 64;
-layout(constant_id = 3) const uint MET = 32;
-layout(constant_id = 4) const uint WARPS = 4;
-layout(constant_id = 5) const uint MAT_M = 16; // a size that the device lists
-layout(constant_id = 6) const uint MAT_N = 16;
-layout(constant_id = 7) const uint MAT_K = 16;
-layout(constant_id = 8) const uint WIDTH = 64; // p.d, rounded up to whole matrices
-layout(constant_id = 9) const uint EIGHTS = 1; // whether p.d is a multiple of 8
-layout(constant_id = 10) const uint PART = 0;  // keys of a part; 0: all, the result is complete
+layout(constant_id = 10) const uint PART = 0; // keys of a part; 0: all, the result is complete
 
 IN(0, q);       // [batch, tq, heads, d]
 IN(1, k);       // [batch, tk, kv_heads, d]
@@ -36,23 +21,16 @@ layout(binding = 0) readonly buffer InQ8 { uvec4 q8[]; }; // the same memory, in
 layout(binding = 1) readonly buffer InK8 { uvec4 k8[]; };
 layout(binding = 2) readonly buffer InV8 { uvec4 v8[]; };
 
-#define me() gl_LocalInvocationID.x
-const uint SIZE = gl_WorkGroupSize.x;
-const uint GROUPS = WIDTH / 8u, LOADS = (MET * GROUPS + SIZE - 1u) / SIZE;
-const uint PITCH = GROUPS + 1u;      // of rows in eights
-const uint PITCH_S = MET / 4u + 1u;  // of scores, in fours
-const uint PITCH_W = MET / 8u + 1u;  // of weights, in eights
-const uint FRAGS_M = OWN / WARPS / MAT_M, FRAGS_N = MET / MAT_N, FRAGS_D = WIDTH / MAT_N;
+EIGHT_OF(q)
+EIGHT_OF(k)
+EIGHT_OF(v)
+
+const uint PITCH_W = MET / 8u + 1u; // of weights, in eights
 // Rows and their scores, shared out: a thread has EACH rows, SHARE scores of each.
 const uint EACH = OWN > SIZE ? OWN / SIZE : 1u, SPLIT = SIZE > OWN ? SIZE / OWN : 1u;
 const uint SHARE = MET / SPLIT;
 #define soft_row(t) (me() % OWN + (t) * SIZE)
 #define soft_share() (me() / OWN)
-
-#define MATRIX(rows, cols, use) coopmat<float16_t, gl_ScopeSubgroup, rows, cols, gl_MatrixUse##use>
-#define SUMS coopmat<float, gl_ScopeSubgroup, MAT_M, MAT_N, gl_MatrixUseAccumulator>
-#define ROWS gl_CooperativeMatrixLayoutRowMajor
-#define COLS gl_CooperativeMatrixLayoutColumnMajor
 
 shared uvec4 all_q[OWN * PITCH], slice[MET * PITCH]; // queries; keys or values
 shared vec4 score[OWN * PITCH_S];
@@ -62,45 +40,6 @@ uvec4 next[LOADS];
 SUMS own_y[FRAGS_M * FRAGS_D];
 float most[EACH], sum[EACH];
 uint limit[EACH];
-
-// Eight columns of the row at `at`; 0 behind its end.
-#define EIGHT_OF(name)                                                                            \
-    uvec4 eight_##name(uint at, uint c)                                                           \
-    {                                                                                             \
-        uvec4 x_ = uvec4(0u);                                                                     \
-        if (EIGHTS != 0u) {                                                                       \
-            if (c < p.d)                                                                          \
-                x_ = name##8[(at + c) >> 3];                                                      \
-            return x_;                                                                            \
-        }                                                                                         \
-        [[unroll]] for (uint e = 0u; e < 4u; e++) {                                               \
-            const float low = c + 2u * e < p.d ? LD(name, at + c + 2u * e) : 0.0;                 \
-            const float high = c + 2u * e + 1u < p.d ? LD(name, at + c + 2u * e + 1u) : 0.0;      \
-            x_[e] = packHalf2x16(vec2(low, high));                                                \
-        }                                                                                         \
-        return x_;                                                                                \
-    }
-EIGHT_OF(q)
-EIGHT_OF(k)
-EIGHT_OF(v)
-
-// Keys from `end` on are not read: what lies there may be no numbers.
-#define FETCH(name, b, h0, j, end)                                                                \
-    [[unroll]] for (uint i = 0u; i < LOADS; i++) {                                                \
-        const uint at = me() + i * SIZE, row = at / GROUPS, c = at % GROUPS * 8u;                 \
-        next[i] = uvec4(0u);                                                                      \
-        if (row < MET && (j) + row < (end))                                                       \
-            next[i] = eight_##name(key_at(b, h0, (j) + row), c);                                  \
-    }
-
-void keep()
-{
-    [[unroll]] for (uint i = 0u; i < LOADS; i++) {
-        const uint at = me() + i * SIZE;
-        if (at < MET * GROUPS)
-            slice[at / GROUPS * PITCH + at % GROUPS] = next[i];
-    }
-}
 
 void start(uint b, uint h0, uint first, uint n_rows, int n, uint end)
 {
@@ -116,27 +55,6 @@ void start(uint b, uint h0, uint first, uint n_rows, int n, uint end)
     }
     [[unroll]] for (uint t = 0u; t < FRAGS_M * FRAGS_D; t++)
         own_y[t] = SUMS(0.0);
-}
-
-void find_scores(uint my_row)
-{
-    [[dont_unroll]] for (uint i = 0u; i < FRAGS_M; i++) {
-        const uint row = my_row + i * MAT_M;
-        SUMS s[FRAGS_N];
-        [[unroll]] for (uint j = 0u; j < FRAGS_N; j++)
-            s[j] = SUMS(0.0);
-        [[dont_unroll]] for (uint c = 0u; c < WIDTH; c += MAT_K) {
-            MATRIX(MAT_M, MAT_K, A) mq;
-            coopMatLoad(mq, all_q, row * PITCH + c / 8u, PITCH, ROWS);
-            [[unroll]] for (uint j = 0u; j < FRAGS_N; j++) {
-                MATRIX(MAT_K, MAT_N, B) mk;
-                coopMatLoad(mk, slice, j * MAT_N * PITCH + c / 8u, PITCH, COLS);
-                s[j] = coopMatMulAdd(mq, mk, s[j]);
-            }
-        }
-        [[unroll]] for (uint j = 0u; j < FRAGS_N; j++)
-            coopMatStore(s[j], score, row * PITCH_S + j * MAT_N / 4u, PITCH_S, ROWS);
-    }
 }
 
 // A share of a row's scores becomes weights; what the result so far is to be multiplied by takes the
@@ -193,10 +111,10 @@ void soften(uint j)
         soften_share(t, j, top[t]);
 }
 
-void add_values(uint my_row)
+void add_values()
 {
     [[unroll]] for (uint i = 0u; i < FRAGS_M; i++) {
-        const uint row = my_row + i * MAT_M;
+        const uint row = my_row() + i * MAT_M;
         SUMS less;
         coopMatLoad(less, score, row * PITCH_S, PITCH_S, ROWS);
         [[unroll]] for (uint c = 0u; c < FRAGS_D; c++)
@@ -241,35 +159,19 @@ void finish(uint head, uint first, uint n_rows, uint parts, uint part)
     barrier();
 }
 
-void wait_for_subgroup()
-{
-    controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared,
-                   gl_SemanticsAcquireRelease);
-}
-
-// Each matrix of the result goes by the subgroup's own rows of `score`.
-void store(uint my_row, uint head, uint first, uint n_rows, uint parts, uint part)
+void put(uint r, uint c, float sum, uint head, uint first, uint n_rows, uint parts, uint part)
 {
     const uint b = head / p.kv_heads, h0 = head % p.kv_heads * (p.heads / p.kv_heads);
-    [[unroll]] for (uint i = 0u; i < FRAGS_M; i++)
-        [[unroll]] for (uint f = 0u; f < FRAGS_D; f++) {
-            const uint at = (my_row + i * MAT_M) * PITCH_S;
-            coopMatStore(own_y[i * FRAGS_D + f], score, at, PITCH_S, ROWS);
-            wait_for_subgroup();
-            for (uint e = gl_SubgroupInvocationID; e < MAT_M * MAT_N; e += gl_SubgroupSize) {
-                const uint r = my_row + i * MAT_M + e / MAT_N, col = e % MAT_N;
-                const uint row = first + r, c = f * MAT_N + col;
-                const float value = score[r * PITCH_S + col / 4u][col & 3u] * keep_of[r];
-                if (row < n_rows && c < p.d) {
-                    if (PART == 0u)
-                        ST(y, query_at(b, h0 + row / p.tq, row % p.tq) + c, value);
-                    else
-                        sums[((head * n_rows + row) * parts + part) * p.d + c] = value;
-                }
-            }
-            wait_for_subgroup();
-        }
+    const uint row = first + r;
+
+    if (row >= n_rows || c >= p.d)
+        return;
+    if (PART == 0u)
+        ST(y, query_at(b, h0 + row / p.tq, row % p.tq) + c, sum * keep_of[r]);
+    else
+        sums[((head * n_rows + row) * parts + part) * p.d + c] = sum * keep_of[r];
 }
+#define PUT(r, c, sum) put(r, c, sum, head, first, n_rows, parts, part)
 
 void main()
 {
@@ -281,7 +183,6 @@ void main()
     const uint first = (tiles - 1u - group_index() / parts % tiles) * OWN;
     const uint b = head / p.kv_heads, h0 = head % p.kv_heads * group;
     const int n = p.has_n_keys != 0u ? n_keys[b] : int(p.tk);
-    const uint my_row = gl_SubgroupID * (OWN / WARPS);
 
     // The last key that any of the rows sees: where they go on in the next head, that of its end.
     uint end = key_limit(min(first % p.tq + OWN, p.tq) - 1u, n);
@@ -289,21 +190,21 @@ void main()
         end = min(end, (part + 1u) * PART);
 
     start(b, h0, first, n_rows, n, end);
-    FETCH(k, b, h0, part * PART, end)
+    FETCH(next, k, key_at, b, h0, part * PART, end)
     for (uint j = part * PART; j < end; j += MET) {
-        keep();
+        KEEP(slice, next)
         barrier();
-        FETCH(v, b, h0, j, end)
-        find_scores(my_row);
+        FETCH(next, v, key_at, b, h0, j, end)
+        FIND_PRODUCTS(score, all_q, slice)
         barrier();
-        keep();
+        KEEP(slice, next)
         soften(j);
         barrier();
         if (j + MET < end)
-            FETCH(k, b, h0, j + MET, end)
-        add_values(my_row);
+            FETCH(next, k, key_at, b, h0, j + MET, end)
+        add_values();
         barrier();
     }
     finish(head, first, n_rows, parts, part);
-    store(my_row, head, first, n_rows, parts, part);
+    STORE(own_y, score, PUT)
 }
