@@ -2,7 +2,7 @@
 # Types: f32; f16 and bf16 with 16-bit storage; f16p and bf16p packed two to a 32-bit word.
 # f32d: f32, moved by 64-bit integers where neighbours are; for devices whose loads cost the same whatever their width.
 # w_<type>: everything f32 but one operand, the weights, which have that type (shaders/weights.glsl).
-# <stem>_coop.comp needs a glslang that knows cooperative matrices, and is left out where there is none.
+# Those with "_coop" in their name need a glslang that knows cooperative matrices, and are left out where there is none.
 # A shader whose first lines hold "types: f32" is compiled for those types only.
 set(generated ${CMAKE_BINARY_DIR}/generated/shaders)
 file(MAKE_DIRECTORY ${generated})
@@ -12,7 +12,7 @@ set(list_text "// Made by cmake/shaders.cmake.\n")
 set(table_text "")
 foreach(shader ${HORNITO_SHADERS})
   get_filename_component(stem ${shader} NAME_WE)
-  if(stem MATCHES "_coop$" AND NOT HORNITO_COOPMAT)
+  if(stem MATCHES "_coop(_|$)" AND NOT HORNITO_COOPMAT)
     continue()
   endif()
   file(STRINGS ${shader} types REGEX "^// types:" LIMIT_COUNT 1)

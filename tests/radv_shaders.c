@@ -55,7 +55,7 @@ static int compile_shaders(hn_device *d)
             continue;
         if (!strcmp(type, ".f32d") && !(d->info.features & HN_FEATURE_INT64))
             continue;
-        if (strstr(s->name, "_coop.")) // of no use without a size that the device lists
+        if (strstr(s->name, "_coop")) // of no use without a size that the device lists
             continue;
         CHECK_OK(d->fn->kernel_get(d, &desc, &k));
         n++;

@@ -35,12 +35,13 @@ static int close_device(void **state)
     return 0;
 }
 
-// ---- longer draws --------------------------------------------------------------------------
+// ---- other draws ---------------------------------------------------------------------------
 
-enum { MORE_QUERIES = 3, MORE_KEYS = 9 };
+enum { MORE_QUERIES = 3, MORE_KEYS = 9, DY = 5 };
 static const hn__op *sound;
 static hn__op_fns fns;
-static hn__op longer;
+static hn__op other;
+static double times; // what sample_scaled multiplies gradients by
 
 // The operator's own draw, of one batch, with more positions.
 static void sample_longer(hn_rng *rng, hn__sample *s)
@@ -58,14 +59,23 @@ static void sample_longer(hn_rng *rng, hn__sample *s)
     }
 }
 
-static const hn__op *longer_of(const hn__op *op)
+// The operator's own draw, as under a loss scale.
+static void sample_scaled(hn_rng *rng, hn__sample *s)
+{
+    sound->fn->sample(rng, s);
+    s->range[DY].lo *= times;
+    s->range[DY].hi *= times;
+    s->range[hn__attention_dlse_at(&s->inst)].hi *= times; // where it is not there, 0 stays 0
+}
+
+static const hn__op *drawn_by(const hn__op *op, void (*sample)(hn_rng *rng, hn__sample *s))
 {
     sound = op;
     fns = *op->fn;
-    fns.sample = sample_longer;
-    longer = *op;
-    longer.fn = &fns;
-    return &longer;
+    fns.sample = sample;
+    other = *op;
+    other.fn = &fns;
+    return &other;
 }
 
 // ---- variants on draws ---------------------------------------------------------------------
@@ -113,7 +123,7 @@ static void check_every_variant(void **state)
 
 static void check_longer(void **state)
 {
-    check_draws(longer_of(hn__op_find(*state)));
+    check_draws(drawn_by(hn__op_find(*state), sample_longer));
 }
 
 // ---- cooperative matrices ------------------------------------------------------------------
@@ -130,7 +140,7 @@ static int run_matrices(const hn__op *op, uint64_t seed)
     hn__case_run_ref(c);
     const int n = hn__variants(&c->s.inst, &dev->info, v);
     for (int i = 0; i < n; i++) {
-        if (strcmp(v[i].kernel, "attention_coop"))
+        if (!strstr(v[i].kernel, "_coop"))
             continue;
         n_coop++;
         hn_status s = hn__case_run_variant(c, dev, &v[i]);
@@ -146,11 +156,10 @@ static int run_matrices(const hn__op *op, uint64_t seed)
 // Every size of f16 matrices that the driver lists, with each tile that takes it.
 static void check_matrices(void **state)
 {
-    const hn__op *op = hn__op_find("attention");
+    const hn__op *op = hn__op_find(*state);
     const int all = dev->info.n_matrices;
     hn_matrix_size list[HN_MAX_MATRICES];
 
-    (void)state;
     if (!(dev->info.features & HN_FEATURE_COOPMAT)) {
         print_message("no cooperative matrices\n");
         return;
@@ -160,15 +169,25 @@ static void check_matrices(void **state)
     dev->info.n_matrices = 1;
     for (int i = 0; i < all; i++) {
         dev->info.matrices[0] = list[i];
-        const int n = list[i].type == HN_F16 ? run_matrices(op, 1) + run_matrices(longer_of(op), 3)
+        const int n = list[i].type == HN_F16 ? run_matrices(op, 1) +
+                                                   run_matrices(drawn_by(op, sample_longer), 3)
                                              : 0;
-        print_message("%ux%ux%u %s: %d runs\n", list[i].m, list[i].n, list[i].k,
+        print_message("%s, %ux%ux%u %s: %d runs\n", op->name, list[i].m, list[i].n, list[i].k,
                       hn_dtype_name(list[i].type), n);
         CHECK(n || list[i].type != HN_F16, "%ux%ux%u: no tile takes it", list[i].m, list[i].n,
               list[i].k);
     }
     dev->info.n_matrices = all;
     memcpy(dev->info.matrices, list, sizeof list);
+}
+
+// Gradients so small or large that f16 alone would not hold what comes between.
+static void check_scales(void **state)
+{
+    (void)state;
+    for (times = 1.0 / 64; times < 100; times *= 4096)
+        print_message("gradients of %g: %d runs\n", times,
+                      run_matrices(drawn_by(hn__op_find("attention_grad"), sample_scaled), 1));
 }
 
 // ---- reach ---------------------------------------------------------------------------------
@@ -224,10 +243,12 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(check_reach, "attention"),
         cmocka_unit_test_prestate(check_every_variant, "attention"),
         cmocka_unit_test_prestate(check_longer, "attention"),
-        cmocka_unit_test(check_matrices),
+        cmocka_unit_test_prestate(check_matrices, "attention"),
         cmocka_unit_test_prestate(check_reach, "attention_grad"),
         cmocka_unit_test_prestate(check_every_variant, "attention_grad"),
         cmocka_unit_test_prestate(check_longer, "attention_grad"),
+        cmocka_unit_test_prestate(check_matrices, "attention_grad"),
+        cmocka_unit_test(check_scales),
     };
     return cmocka_run_group_tests_name("attention_gpu", tests, open_device, close_device);
 }

@@ -5,7 +5,7 @@
 #include "ops/shader.h"
 
 // Rows that a workgroup owns, rows met in a step, its subgroups, a size of matrices that the device
-// lists, lanes of a subgroup, keys of a part (0: all).
+// lists, lanes of a subgroup, keys of a part (0: all; of attention only).
 enum { OWN, MET, WARPS, MAT_M, MAT_N, MAT_K, LANES, KEYS, N_COOP };
 
 // Whole matrices, and eights.
@@ -41,9 +41,34 @@ static bool fits(const uint32_t *p, const hn_device_info *info, int64_t d)
            2 * halves + 4 * floats <= info->max_shared_bytes;
 }
 
-static const uint32_t tiles[][MAT_M] = { { 64, 32, 4 }, { 32, 32, 2 }, { 64, 64, 4 },
-                                         { 128, 32, 4 }, { 16, 32, 1 } };
-enum { N_TILES = sizeof tiles / sizeof *tiles, N_SIZES = 2 };
+// Of both kernels of the gradient: own and met rows of two operands, two scores for each pair, and
+// what is known of rows. Registers hold two results and the met rows that are on their way. Sums of
+// eight columns lie where scores of a row will be.
+static bool grad_fits(const uint32_t *p, const hn_device_info *info, int64_t d)
+{
+    const int64_t width = width_of(p, d), rows = p[OWN] > p[MET] ? p[OWN] : p[MET];
+    const int64_t halves = 2 * (p[OWN] + p[MET]) * (width + 8),
+                  floats = 2 * p[OWN] * (p[MET] + 4) + 5 * rows,
+                  kept = 2 * registers(p, d) + p[MET] * width / (p[WARPS] * p[LANES]);
+
+    return is_whole(p, info) && width / 8 <= p[MET] + 4 && kept <= (p[LANES] < 32 ? 640 : 160) &&
+           2 * halves + 4 * floats <= info->max_shared_bytes;
+}
+
+// A kernel, its tiles, of which the first `n_parts` may take the keys in parts.
+typedef struct coop {
+    const char *kernel;
+    bool (*fits)(const uint32_t *p, const hn_device_info *info, int64_t d);
+    int n_tiles, n_parts;
+    uint32_t tiles[6][MAT_M];
+} coop;
+static const coop forward = { "attention_coop", fits, 5, 2,
+                              { { 64, 32, 4 }, { 32, 32, 2 }, { 64, 64, 4 }, { 128, 32, 4 },
+                                { 16, 32, 1 } } };
+static const coop backward = { "attention_grad_coop_kv", grad_fits, 6, 0,
+                               { { 64, 32, 4 }, { 64, 16, 4 }, { 32, 32, 2 }, { 32, 16, 2 },
+                                 { 64, 32, 2 }, { 128, 16, 8 } } };
+enum { N_SIZES = 2 };
 
 static bool takes_coop(const hn__inst *n, const hn_device_info *info)
 {
@@ -61,7 +86,8 @@ static int64_t groups(const hn__attention_dims *a, const uint32_t *p)
 
 // Tiles of the first sizes that the device lists; where workgroups would be few, first with the keys
 // in parts.
-int hn__attention_coop_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
+static int variants_of(const coop *c, const hn__inst *n, const hn_device_info *info,
+                       hn__variant out[])
 {
     const hn__attention_dims a = hn__attention_dims_of(n);
     const uint32_t lanes = info->subgroup_min ? info->subgroup_min : info->subgroup_size;
@@ -72,19 +98,43 @@ int hn__attention_coop_variants(const hn__inst *n, const hn_device_info *info, h
         if (m->type != HN_F16)
             continue;
         sizes++;
-        for (int t = 0; t < N_TILES; t++) {
-            const uint32_t *p = tiles[t];
-            hn__variant v = { "attention_coop", N_COOP,
+        for (int t = 0; t < c->n_tiles; t++) {
+            const uint32_t *p = c->tiles[t];
+            hn__variant v = { c->kernel, N_COOP,
                               { p[OWN], p[MET], p[WARPS], m->m, m->n, m->k, lanes,
                                 HN__ATTENTION_PART } };
-            if (!fits(v.param, info, a.d))
+            if (!c->fits(v.param, info, a.d))
                 continue;
-            if (t < 2 && groups(&a, p) < hn__enough_groups(info))
+            if (t < c->n_parts && groups(&a, p) < hn__enough_groups(info))
                 out[count++] = v;
             v.param[KEYS] = 0;
             out[count++] = v;
         }
     }
+    return count;
+}
+
+int hn__attention_coop_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
+{
+    return variants_of(&forward, n, info, out);
+}
+
+// First the largest of the first size that keeps a GPU busy, otherwise the one with fewest keys.
+int hn__attention_grad_coop_variants(const hn__inst *n, const hn_device_info *info,
+                                     hn__variant out[])
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const int count = variants_of(&backward, n, info, out);
+    int best = 0;
+
+    for (int i = 1; i < count; i++) {
+        const uint32_t own = out[best].param[OWN];
+        if (a.batch * a.kv_heads * hn__pieces(a.tk, own) >= hn__enough_groups(info))
+            break;
+        best = out[i].param[OWN] < own ? i : best;
+    }
+    if (count)
+        hn__attention_first(out, best);
     return count;
 }
 
@@ -109,4 +159,22 @@ void hn__attention_coop_launch(const hn__inst *n, hn__launch *l, hn__dispatch *d
     spec(l, d, &a);
     d->spec[d->n_spec++] = p[KEYS];
     hn__attention_parts(n, l, d, groups(&a, p), p[KEYS]);
+}
+
+void hn__attention_grad_coop_launch(const hn__inst *n, hn__launch *l)
+{
+    const hn__attention_dims a = hn__attention_dims_of(n);
+    const uint32_t *p = l->variant.param;
+
+    l->tmp_bytes[0] *= 2; // two numbers for each query
+    hn__dispatch *d = hn__attention_grad_dispatch(n, l, "attention_grad_coop_q", 0);
+    d->bind[d->n_bind++] = HN__OUT(0);
+    d->bind[d->n_bind++] = hn__attention_grad_dlse(n);
+    spec(l, d, &a);
+    hn__groups(d, groups(&a, p));
+    d = hn__attention_grad_dispatch(n, l, "attention_grad_coop_kv", 0);
+    d->bind[d->n_bind++] = HN__OUT(1);
+    d->bind[d->n_bind++] = HN__OUT(2);
+    spec(l, d, &a);
+    hn__groups(d, a.batch * a.kv_heads * hn__pieces(a.tk, p[OWN]));
 }

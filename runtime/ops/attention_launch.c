@@ -213,11 +213,13 @@ int hn__attention_grad_variants(const hn__inst *n, const hn_device_info *info, h
     const uint32_t tile = (uint32_t)hn__register_tile(info);
     int count = 0;
 
-    if (strcmp(info->type, "software"))
-        count = hn__attention_grad_tile_variants(n, info, out);
-    else if (takes_lanes(info, width))
+    if (strcmp(info->type, "software")) {
+        count = hn__attention_grad_coop_variants(n, info, out);
+        count += hn__attention_grad_tile_variants(n, info, out + count);
+    } else if (takes_lanes(info, width)) {
         count = add(out, count, "attention_grad_lanes_kv",
                     lane_rows(info, a.tq > a.tk ? a.tq : a.tk, width, 128), 4);
+    }
     return add(out, count, "attention_grad_kv", tile, 0);
 }
 
@@ -288,6 +290,8 @@ void hn__attention_grad_launch(const hn__inst *n, hn__launch *l)
     l->tmp_bytes[0] = (int64_t)sizeof(float) * a.batch * a.heads * a.tq;
     if (!strcmp(l->variant.kernel, "attention_grad_lanes_kv"))
         launch_grad_lanes(n, l);
+    else if (!strcmp(l->variant.kernel, "attention_grad_coop_kv"))
+        hn__attention_grad_coop_launch(n, l);
     else if (!strcmp(l->variant.kernel, "attention_grad_tile_kv"))
         hn__attention_grad_tile_launch(n, l);
     else

@@ -41,6 +41,9 @@ void hn__attention_grad_tile_launch(const hn__inst *n, hn__launch *l);
 
 // The same; none where the device or the operands do not take them.
 int hn__attention_coop_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[]);
+int hn__attention_grad_coop_variants(const hn__inst *n, const hn_device_info *info,
+                                     hn__variant out[]);
 void hn__attention_coop_launch(const hn__inst *n, hn__launch *l, hn__dispatch *d);
+void hn__attention_grad_coop_launch(const hn__inst *n, hn__launch *l);
 
 #endif
