@@ -1,6 +1,7 @@
 # Compiles each shader for each element type it takes and gathers the SPIR-V in one C file.
 # Types: f32; f16 and bf16 with 16-bit storage; f16p and bf16p packed two to a 32-bit word.
 # f32d: f32, moved by 64-bit integers where neighbours are; for devices whose loads cost the same whatever their width.
+# f32s, f16s, bf16s: a workgroup's values are joined by subgroup arithmetic; for GPUs that have it.
 # w_<type>: everything f32 but one operand, the weights, which have that type (shaders/weights.glsl).
 # Those with "_coop" in their name need a glslang that knows cooperative matrices, and are left out where there is none.
 # A shader whose first lines hold "types: f32" is compiled for those types only.
@@ -30,6 +31,10 @@ foreach(shader ${HORNITO_SHADERS})
     endif()
     if(type STREQUAL "f32d")
       set(more -DT_F32=1 -DHN_PAIRS=1)
+    endif()
+    if(type MATCHES "^(f32|f16|bf16)s$")
+      string(TOUPPER ${CMAKE_MATCH_1} plain)
+      set(more -DT_${plain}=1 -DHN_SUBGROUPS=1)
     endif()
     set(header ${generated}/${stem}.${type}.h)
     add_custom_command(OUTPUT ${header}

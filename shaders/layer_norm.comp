@@ -2,7 +2,7 @@
 // and their squares, both about the mean of its first four: mean(x^2) - mean(x)^2 would lose
 // everything where the mean is large. Threads are joined by their means and sums of squares about
 // them (Chan, Golub and LeVeque 1979).
-// types: f32 f32d f16 bf16 f16p bf16p
+// types: f32 f32d f32s f16 f16s bf16 bf16s f16p bf16p
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require

@@ -1,5 +1,5 @@
 // softmax, log_softmax: a workgroup a row; maximum and sum in one pass, then the result.
-// types: f32 f32d f16 bf16 f16p bf16p
+// types: f32 f32d f32s f16 f16s bf16 bf16s f16p bf16p
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

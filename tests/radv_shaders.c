@@ -50,8 +50,11 @@ static int compile_shaders(hn_device *d)
                                        .n_bind = bindings_of(s), .push_bytes = HN__MAX_PUSH };
         hn__kernel *k;
         const char *type = strrchr(s->name, '.');
-        if ((!strcmp(type, ".f16") || !strcmp(type, ".bf16")) &&
+        const bool joins = !strcmp(type, ".f32s") || !strcmp(type, ".f16s") || !strcmp(type, ".bf16s");
+        if ((!strncmp(type, ".f16", 4) || !strncmp(type, ".bf16", 5)) && !strchr(type, 'p') &&
             !(d->info.features & HN_FEATURE_STORAGE_16))
+            continue;
+        if (joins && !(d->info.features & HN_FEATURE_SUBGROUP))
             continue;
         if (!strcmp(type, ".f32d") && !(d->info.features & HN_FEATURE_INT64))
             continue;

@@ -38,7 +38,8 @@ hn_status hn__tmp_vk(hn_plan *p)
 }
 
 // "<stem>.<type>" or "<stem>.w_<type of the weights>"; 16-bit types without 16-bit storage take the
-// packed build, and f32 the one that moves pairs, where there is one and the device wants it.
+// packed build. Where there is one, software devices take the build that moves pairs, GPUs the one that
+// joins values by subgroups.
 hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const hn__shader **out)
 {
     char name[96];
@@ -50,12 +51,13 @@ hn_status hn__shader_of(const hn_device_info *info, const hn__dispatch *d, const
     *out = hn__shader_find(name);
     if (!*out)
         return hn_fail(HN_ERR_UNSUPPORTED, "no shader '%s' was built", name);
-    const hn__shader *pairs = NULL;
-    if (t == HN_F32 && !d->weights && hn__vector_lanes(info)) {
-        snprintf(name, sizeof name, "%s.f32d", d->kernel);
-        pairs = hn__shader_find(name);
+    const bool pairs = t == HN_F32 && hn__vector_lanes(info),
+               subgroups = info->features & HN_FEATURE_SUBGROUP && strcmp(info->type, "software");
+    if (!packed && !d->weights && (pairs || subgroups)) {
+        snprintf(name, sizeof name, "%s.%s%s", d->kernel, hn_dtype_name(t), pairs ? "d" : "s");
+        const hn__shader *better = hn__shader_find(name);
+        *out = better ? better : *out;
     }
-    *out = pairs ? pairs : *out;
     return HN_OK;
 }
 
