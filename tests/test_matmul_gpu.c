@@ -28,9 +28,9 @@ static int open_device(void **state)
     return op ? 0 : -1;
 }
 
-// Runs tiles of the one size that the device now lists on `most` draws of all transposes, batches and
+// Runs tiles of a kernel, of the one size that the device now lists, on `most` draws of all transposes, batches and
 // epilogues: each tile on each of them, or one on each, in turn. Returns how many tiles there are.
-static int run_matrices(hn_dtype t, const char *kernel, int most, bool in_turn)
+static int run_kernel(hn_dtype t, const char *kernel, int most, bool in_turn)
 {
     int n_tiles = 0, n_drawn = 0;
 
@@ -83,10 +83,10 @@ static void check_matrices(void **state)
     dev->info.n_matrices = 1;
     for (int i = 0; i < all; i++) {
         dev->info.matrices[0] = list[i];
-        const int n = run_matrices(HN_F16, "matmul_coop", 6, false);
+        const int n = run_kernel(HN_F16, "matmul_coop", 6, false);
         for (hn_dtype t = HN_F32; t < HN_DTYPE_COUNT; t++)
             if (hn__is_quantised(t))
-                CHECK(run_matrices(t, "matmul_blocks_coop", 1, true), "%s: no variant takes it",
+                CHECK(run_kernel(t, "matmul_blocks_coop", 1, true), "%s: no variant takes it",
                       hn_dtype_name(t));
         print_message("%ux%ux%u %s: %d variants\n", list[i].m, list[i].n, list[i].k,
                       hn_dtype_name(list[i].type), n);
@@ -96,6 +96,20 @@ static void check_matrices(void **state)
     dev->info.n_matrices = all;
     memcpy(dev->info.matrices, list, sizeof list);
     CHECK(n_run, "nothing was run");
+}
+
+// Tiles by integer dot products beside each type of blocks.
+static void check_integers(void **state)
+{
+    (void)state;
+    if (!(dev->info.features & HN_FEATURE_INT_DOT)) {
+        print_message("no integer dot products\n");
+        return;
+    }
+    for (hn_dtype t = HN_F32; t < HN_DTYPE_COUNT; t++)
+        if (hn__is_quantised(t))
+            CHECK(run_kernel(t, "matmul_tile8", 3, true) > 1, "%s: no variant takes it",
+                  hn_dtype_name(t));
 }
 
 static int close_device(void **state)
@@ -230,6 +244,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_reach),
         cmocka_unit_test(check_matrices),
+        cmocka_unit_test(check_integers),
         cmocka_unit_test(check_few_rows),
         cmocka_unit_test(check_every_variant),
     };

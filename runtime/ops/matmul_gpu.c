@@ -22,25 +22,38 @@ uint32_t hn__matmul_layout(const hn__inst *n)
 
 // ---- tiles ---------------------------------------------------------------------------------
 
-// The constants of matmul_tile, and into how many parts k is cut; in the list, at most.
+// The constants of matmul_tile, and into how many parts k is cut; in the lists, at most. Those of
+// matmul_tile8 are slices of a block, in one buffer.
 enum { TILE_M, TILE_N, DEPTH, TM, TN, BUFFERS, PARTS, N_TILE };
 static const uint32_t tile_list[][N_TILE] = {
     { 128, 128, 8, 8, 8, 2, 4 },  { 128, 128, 16, 8, 8, 1, 1 }, { 128, 64, 16, 8, 8, 1, 1 },
     { 64, 128, 16, 8, 8, 1, 1 },  { 64, 64, 16, 8, 4, 2, 1 },   { 64, 64, 16, 4, 4, 1, 16 },
     { 64, 64, 32, 8, 4, 1, 1 },   { 32, 64, 16, 4, 4, 2, 1 },   { 32, 32, 32, 4, 4, 1, 16 },
 };
-enum { N_TILES = sizeof tile_list / sizeof *tile_list };
+static const uint32_t tile8_list[][N_TILE] = {
+    { 128, 64, 32, 8, 4, 1, 4 }, { 64, 64, 32, 4, 4, 1, 4 }, { 64, 32, 32, 4, 4, 1, 4 },
+    { 32, 32, 32, 4, 2, 1, 16 },
+};
+
+typedef struct tiles {
+    const char *kernel;
+    const uint32_t (*list)[N_TILE];
+    int n;
+} tiles;
+static const tiles floats = { "matmul_tile", tile_list, sizeof tile_list / sizeof *tile_list },
+                   integers = { "matmul_tile8", tile8_list, sizeof tile8_list / sizeof *tile8_list };
 
 static uint32_t tile_threads(const uint32_t *p)
 {
     return p[TILE_M] / p[TM] * (p[TILE_N] / p[TN]);
 }
 
-static bool tile_fits(const uint32_t *p, const hn_device_info *info)
+static bool tile_fits(const tiles *t, const uint32_t *p, const hn_device_info *info)
 {
-    const uint32_t bytes = p[BUFFERS] * p[DEPTH] * (p[TILE_M] + p[TILE_N] + 8) * 4;
+    const uint32_t words = t == &integers ? p[TILE_M] * (9 + 1) + p[TILE_N] * (9 + 4)
+                                       : p[BUFFERS] * p[DEPTH] * (p[TILE_M] + p[TILE_N] + 8);
 
-    return tile_threads(p) <= info->max_invocations && bytes <= info->max_shared_bytes;
+    return tile_threads(p) <= info->max_invocations && 4 * words <= info->max_shared_bytes;
 }
 
 // Of any kernel whose first parameters are a tile.
@@ -50,13 +63,13 @@ static int64_t tile_groups(const dims *d, const uint32_t *p)
 }
 
 // The largest tile that gives a GPU enough workgroups and is not mostly beyond the edge.
-static int best_tile(const dims *d, const hn_device_info *info)
+static int best_tile(const tiles *t, const dims *d, const hn_device_info *info)
 {
     int best = -1;
 
-    for (int i = 0; i < N_TILES; i++) {
-        const uint32_t *p = tile_list[i];
-        if (!tile_fits(p, info))
+    for (int i = 0; i < t->n; i++) {
+        const uint32_t *p = t->list[i];
+        if (!tile_fits(t, p, info))
             continue;
         best = i;
         if (p[TILE_M] < 2 * d->m && p[TILE_N] < 2 * d->n && tile_groups(d, p) >= hn__enough_groups(info))
@@ -74,11 +87,11 @@ static uint32_t parts_of(const dims *d, const uint32_t *p, const hn_device_info 
     return parts < p[PARTS] ? parts : p[PARTS];
 }
 
-static int add_tile(hn__variant out[], int n, const uint32_t *p, uint32_t parts)
+static int add_tile(const char *kernel, hn__variant out[], int n, const uint32_t *p, uint32_t parts)
 {
     hn__variant *v = &out[n];
 
-    *v = (hn__variant){ "matmul_tile", N_TILE, { 0 } };
+    *v = (hn__variant){ kernel, N_TILE, { 0 } };
     memcpy(v->param, p, N_TILE * sizeof *p);
     v->param[PARTS] = parts;
     return n + 1;
@@ -94,19 +107,20 @@ static bool takes_parts(const dims *d, const uint32_t *p, uint32_t parts, uint32
 }
 
 // All tiles, the best guess first.
-static int tile_variants(const dims *d, const hn_device_info *info, hn__variant out[], int n)
+static int tile_variants(const tiles *t, const dims *d, const hn_device_info *info,
+                         hn__variant out[], int n)
 {
     static const uint32_t parts[] = { 1, 4, 16 };
-    const int best = best_tile(d, info);
-    const uint32_t best_parts = best < 0 ? 1 : parts_of(d, tile_list[best], info);
+    const int best = best_tile(t, d, info);
+    const uint32_t best_parts = best < 0 ? 1 : parts_of(d, t->list[best], info);
 
     if (best >= 0)
-        n = add_tile(out, n, tile_list[best], best_parts);
-    for (int i = 0; i < N_TILES; i++) {
-        const uint32_t *p = tile_list[i];
-        for (int k = 0; k < 3 && tile_fits(p, info); k++)
+        n = add_tile(t->kernel, out, n, t->list[best], best_parts);
+    for (int i = 0; i < t->n; i++) {
+        const uint32_t *p = t->list[i];
+        for (int k = 0; k < 3 && tile_fits(t, p, info); k++)
             if (takes_parts(d, p, parts[k], p[PARTS], info) && (i != best || parts[k] != best_parts))
-                n = add_tile(out, n, p, parts[k]);
+                n = add_tile(t->kernel, out, n, p, parts[k]);
     }
     return n;
 }
@@ -147,12 +161,18 @@ static void launch_tile(const hn__inst *n, hn__launch *l)
 {
     const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
-    hn__dispatch *k = hn__matmul_dispatch(n, l, "matmul_tile");
+    hn__dispatch *k = hn__matmul_dispatch(n, l, l->variant.kernel);
 
     k->spec[0] = tile_threads(p);
-    memcpy(&k->spec[1], p, PARTS * sizeof *p);
-    k->spec[1 + PARTS] = hn__matmul_layout(n);
-    k->n_spec = 2 + PARTS;
+    if (!strcmp(k->kernel, integers.kernel)) {
+        const uint32_t spec[] = { p[TILE_M], p[TILE_N], p[TM], p[TN] };
+        memcpy(&k->spec[1], spec, sizeof spec);
+        k->n_spec = 5;
+    } else {
+        memcpy(&k->spec[1], p, PARTS * sizeof *p);
+        k->spec[1 + PARTS] = hn__matmul_layout(n);
+        k->n_spec = 2 + PARTS;
+    }
     launch_parts(n, l, k, tile_groups(&d, p), p[PARTS]);
 }
 
@@ -289,12 +309,14 @@ int hn__matmul_gpu_variants(const hn__inst *n, const hn_device_info *info, hn__v
     const char *coop = count ? NULL : coop_kernel(n, info);
     if (coop)
         count = coop_variants(coop, &d, info, out, count);
-    return tile_variants(&d, info, out, count);
+    if (d.m > 8 && hn__is_quantised(n->in[0].dtype) && (info->features & HN_FEATURE_INT_DOT))
+        count = tile_variants(&integers, &d, info, out, count);
+    return tile_variants(&floats, &d, info, out, count);
 }
 
 void hn__matmul_gpu_launch(const hn__inst *n, hn__launch *l)
 {
-    if (!strcmp(l->variant.kernel, "matmul_tile"))
+    if (!strcmp(l->variant.kernel, floats.kernel) || !strcmp(l->variant.kernel, integers.kernel))
         launch_tile(n, l);
     else if (strstr(l->variant.kernel, "_coop"))
         launch_coop(n, l);
