@@ -11,13 +11,11 @@
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_buffer_reference_uvec2 : require
 #extension GL_KHR_shader_subgroup_ballot : require
-#define MATMUL_ADDRESSES 6
-#define MATMUL_NORM
+#define MATMUL_ADDRESSES 2
 #define WEIGHTS_BY_LANES
 #include "matmul.glsl"
 
 layout(constant_id = 1) const uint TM = 1;
-layout(constant_id = 2) const uint NORM = 0; // whether a passes an RMS norm first
 
 #define lane() gl_SubgroupInvocationID
 // Literals, or drivers would not see that offsets are constant.
@@ -207,17 +205,20 @@ float total_of(float v)
     }
 #endif
 
-Row a_row[TM], norm_row;
-float sum[TM * COLS], square[TM];
-
-// Where the operands of rows from `row` on and columns from `col` on lie; a column beyond the edge is
-// the last one again.
-void begin(matmul_base at, uint row, uint col)
+void main()
 {
+    HN_GROUP_GUARD;
+    const uint tiles_m = (p.m + TM - 1u) / TM, tiles_n = (p.n + COLS - 1u) / COLS;
+    const uint tile = group_index() % (tiles_m * tiles_n);
+    const matmul_base at = matmul_at(group_index() / (tiles_m * tiles_n));
+    // The last tile goes back over rows of the one before it, which get what they have; a column
+    // beyond the edge is the last one again, and not stored.
+    const uint row = min(tile / tiles_n * TM, p.m - TM), col = tile % tiles_n * COLS;
+
+    Row a_row[TM];
     [[unroll]] for (uint r = 0u; r < TM; r++) {
         const uint i = at.a + (row + r) * p.a_row;
         a_row[r] = Row(place(0u, i >> (32 - A_SHIFT), i << A_SHIFT));
-        square[r] = 0.0;
     }
     [[unroll]] for (uint c = 0u; c < COLS; c++) {
         const uint i = at.b + min(col + c, p.n - 1u) * p.b_col;
@@ -230,79 +231,37 @@ void begin(matmul_base at, uint row, uint col)
         column[c] = Column(place(1u, 0u, i / BLOCK_OF * SIZE_OF - from[c]));
 #endif
     }
-    norm_row = Row(place(5u, 0u, 0u));
+    float sum[TM * COLS];
     [[unroll]] for (uint i = 0u; i < TM * COLS; i++)
         sum[i] = 0.0;
-}
 
-void add_step(uint s)
-{
-    vec4 va[TM];
-    [[unroll]] for (uint r = 0u; r < TM; r++)
-        A_FOUR(va[r], a_row[r], s)
-    if (NORM != 0u) {
-        vec4 weight;
-        A_FOUR(weight, norm_row, s)
-        [[unroll]] for (uint r = 0u; r < TM; r++) {
-            square[r] += dot(va[r], va[r]);
-            va[r] *= weight;
-        }
-    }
+    const uint steps = p.k / STEP;
+    uint s = 0u;
+    if (steps > 0u)
+        do { // tests last: see lanes.glsl
+            vec4 va[TM];
+            [[unroll]] for (uint r = 0u; r < TM; r++)
+                A_FOUR(va[r], a_row[r], s)
 #ifdef HN_BLOCKS
-    vec4 scale = vec4(weights_scale_of(s * STEP, 0u), 0.0, 0.0);
+            vec4 scale = vec4(weights_scale_of(s * STEP, 0u), 0.0, 0.0);
 #ifdef T_W_Q6_K
-    scale.zw = weights_scale_of(s * STEP, 16u);
+            scale.zw = weights_scale_of(s * STEP, 16u);
 #endif
 #endif
-    EACH_COLUMN(ADD_PRODUCTS)
-}
-
+            EACH_COLUMN(ADD_PRODUCTS)
+        } while (++s < steps);
 #ifndef HN_BLOCKS
-// What is behind the last whole step.
-void add_rest(matmul_base at, uint row, uint col)
-{
-    for (uint k = p.k / STEP * STEP + lane(); k < p.k; k += LANES) {
-        float va[TM];
-        [[unroll]] for (uint r = 0u; r < TM; r++) {
-            va[r] = LDA(at.a + (row + r) * p.a_row + k);
-            if (NORM != 0u) {
-                square[r] = fma(va[r], va[r], square[r]);
-                va[r] *= LD(norm, k);
-            }
-        }
+    for (uint k = steps * STEP + lane(); k < p.k; k += LANES)
         [[unroll]] for (uint c = 0u; c < COLS; c++) {
             const float v = LDB(at.b + min(col + c, p.n - 1u) * p.b_col + k);
             [[unroll]] for (uint r = 0u; r < TM; r++)
-                sum[r * COLS + c] += va[r] * v;
+                sum[r * COLS + c] += LDA(at.a + (row + r) * p.a_row + k) * v;
         }
-    }
-}
-#endif
-
-void main()
-{
-    HN_GROUP_GUARD;
-    const uint tiles_m = (p.m + TM - 1u) / TM, tiles_n = (p.n + COLS - 1u) / COLS;
-    const uint tile = group_index() % (tiles_m * tiles_n), steps = p.k / STEP;
-    const matmul_base at = matmul_at(group_index() / (tiles_m * tiles_n));
-    // The last tile goes back over rows of the one before it, which get what they have.
-    const uint row = min(tile / tiles_n * TM, p.m - TM), col = tile % tiles_n * COLS;
-
-    begin(at, row, col);
-    uint s = 0u;
-    if (steps > 0u)
-        do // tests last: see lanes.glsl
-            add_step(s);
-        while (++s < steps);
-#ifndef HN_BLOCKS
-    add_rest(at, row, col);
 #endif
     [[unroll]] for (uint r = 0u; r < TM; r++) {
         float mine = total_of(sum[r * COLS]);
         [[unroll]] for (uint c = 1u; c < COLS; c++)
             mine = keep(lane() == c, total_of(sum[r * COLS + c]), mine);
-        if (NORM != 0u)
-            mine *= inversesqrt(total_of(square[r]) / float(p.k) + p.norm_eps);
         if (col + lane() < p.n)
             matmul_store(at.y, row + r, col + lane(), mine);
     }

@@ -189,12 +189,11 @@ static void launch_lanes_k(const hn__inst *n, hn__launch *l)
 {
     const uint32_t rows = l->variant.param[0];
     const dims d = hn__matmul_dims_of(n);
-    hn__dispatch *k = lanes_dispatch(n, l, 6);
+    hn__dispatch *k = lanes_dispatch(n, l, 2);
 
     k->spec[0] = LANES_K;
     k->spec[1] = rows;
-    k->spec[2] = hn__matmul_norm_bind(n, k);
-    k->n_spec = 3;
+    k->n_spec = 2;
     hn__groups(k, d.batch * hn__pieces(d.m, rows) * hn__pieces(d.n, LANES_K));
 }
 

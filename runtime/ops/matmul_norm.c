@@ -1,5 +1,7 @@
-// matmul of few rows with the RMS norm that a passes first: the kernels that read all of a row for each
-// column add up its squares on the way, so that a norm is no dispatch of its own.
+// matmul of few rows with the RMS norm that a passes first: the kernels of GPUs that read all of a row
+// for each column add up its squares on the way, so that a norm is no dispatch of its own. On software
+// devices what that adds to five products a layer costs what the dispatch did (lavapipe 26, a token of
+// SmolLM2: level), so there a norm stays one.
 #include "ops/matmul.h"
 
 #include "ops/rms_norm.h"
@@ -19,8 +21,7 @@ int hn__matmul_norm_weight(const hn__inst *n)
 static bool takes_norm(const hn__inst *n, const char *kernel)
 {
     return hn__matmul_dims_of(n).m <= MOST_ROWS &&
-           (!strcmp(kernel, "matmul_dots") || !strcmp(kernel, "matmul_vec") ||
-            !strcmp(kernel, "matmul_lanes_k"));
+           (!strcmp(kernel, "matmul_dots") || !strcmp(kernel, "matmul_vec"));
 }
 
 bool hn__matmul_prepend(hn__inst *n, const hn__inst *before, const hn_device_info *info, int *out_at)
