@@ -12,7 +12,6 @@
 #include "plan/choose.h"
 #include "hornito/ops.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,10 +20,8 @@ static hn_device *dev;
 
 static int open_device(void **state)
 {
-    const hn_device_params p = test_device_params();
     (void)state;
-    dev = test_device_open(&p);
-    snprintf(dev->info.type, sizeof dev->info.type, "discrete");
+    dev = test_device_open_posing();
     return 0;
 }
 

@@ -10,7 +10,6 @@
 #include "ops/table.h"
 #include "plan/choose.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +19,8 @@ static const hn__op *op;
 
 static int open_device(void **state)
 {
-    const hn_device_params p = test_device_params();
     (void)state;
-    dev = test_device_open(&p);
-    snprintf(dev->info.type, sizeof dev->info.type, "discrete");
+    dev = test_device_open_posing();
     op = hn__op_find("matmul");
     return op ? 0 : -1;
 }
