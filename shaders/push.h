@@ -49,10 +49,15 @@ struct copy_push {
     uint axis, lo, hi, value;
 };
 struct update_push { HN_PUSH_GRID uint total, rows, inner, size; };
+// The tensor that is made: the image, the weight or the result.
+#define CONV_X 0u
+#define CONV_W 1u
+#define CONV_Y 2u
 struct conv_push {
     HN_PUSH_GRID
     uint n, groups, cg, og, h, w, kh, kw, oh, ow;
     int stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
+    uint tiles_m, tiles_n, k_part; // k_part: 0, or the length of a part of the sum (conv_tile)
 };
 struct softmax_push { HN_PUSH_GRID uint cols, log_of; };
 struct cross_entropy_push { HN_PUSH_GRID uint cols; };

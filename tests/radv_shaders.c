@@ -1,6 +1,6 @@
 // Every shader through AMD's compiler: RADV without hardware, for several generations of GPU. What is
 // compiled: each built shader with its default constants; the kernels that plans of drawn
-// operators ask for, fused chains among them; every variant of large products and of attention. Registers, spills and
+// operators ask for, fused chains among them; every variant of large products, of attention and of convolution. Registers, spills and
 // what else the driver says go to FILE.txt and FILE.json. The row of CTest names the driver by
 // VK_ICD_FILENAMES.
 //
@@ -174,6 +174,25 @@ static void compile_attentions(hn_device *d)
         }
 }
 
+// A convolution and its gradients.
+static void compile_convolution(hn_device *d, hn_dtype t)
+{
+    const hn_conv_params p = { .pad_before = { 1, 1 }, .pad_after = { 1, 1 } };
+    hn_graph *g;
+    hn_val grad[2];
+
+    CHECK_OK(hn_graph_create(&g));
+    const hn_val in[2] = { hn_input(g, "x", (hn_type){ t, 4, { 8, 32, 14, 14 } }),
+                           hn_input(g, "w", (hn_type){ t, 4, { 64, 32, 3, 3 } }) };
+    CHECK_OK(hn_graph_grad(g, hn_sum_all(g, hn_conv2d(g, in[0], in[1], &p)), in, 2, grad));
+    for (int64_t i = 0; i < g->n_nodes; i++)
+        if (!strncmp(g->nodes[i].op->name, "conv2d", 6)) {
+            const hn__inst inst = hn__graph_inst(g, i);
+            compile_variants(d, &inst);
+        }
+    hn_graph_destroy(&g);
+}
+
 // ---- figures -------------------------------------------------------------------------------
 
 static double stat(json_t *kernel, const char *name)
@@ -225,6 +244,8 @@ static void compile_masked(uint32_t mask, json_t *kernels, int *n_shaders, int *
     if (!mask) {
         compile_products(d);
         compile_attentions(d);
+        compile_convolution(d, HN_F32);
+        compile_convolution(d, HN_F16);
     }
 
     for (const hn__kernel *k = hn__vk_of(d)->kernels; k; k = k->next) {

@@ -25,7 +25,7 @@ hn_type hn__conv_x(const hn__conv *c, hn_dtype t);
 hn_type hn__conv_w(const hn__conv *c, hn_dtype t);
 hn_type hn__conv_y(const hn__conv *c, hn_dtype t);
 
-typedef enum hn__conv_side { HN__CONV_X, HN__CONV_W, HN__CONV_Y } hn__conv_side;
+typedef enum hn__conv_side { HN__CONV_X = CONV_X, HN__CONV_W = CONV_W, HN__CONV_Y = CONV_Y } hn__conv_side;
 
 // The definition: the side's tensor is set to the sum over taps of the product of the other two.
 void hn__conv_ref(const hn__conv *c, hn__conv_side side, double *x, double *w, double *y);
@@ -33,15 +33,18 @@ void hn__conv_ref(const hn__conv *c, hn__conv_side side, double *x, double *w, d
 void hn__conv_host(const hn__conv *c, hn__conv_side side, float *x, float *w, float *y,
                    void *scratch, hn__pool *pool);
 int64_t hn__conv_scratch(const hn__conv *c, int n_threads);
-// The tiles of sums that a thread can hold, as { channels, places or input channels }: `channels`
-// and `across` are how many there are to share out (`across` in widths of a workgroup where they
-// are places), `times` how often.
-int hn__conv_variants(const char *stem, const hn_device_info *d, int64_t channels, int64_t across,
-                      int64_t times, hn__variant out[]);
-uint32_t hn__conv_width(const hn_device_info *d);  // threads of a workgroup
-int64_t hn__conv_tiles(int64_t n, int64_t tile);   // n in tiles, the last perhaps not full
-// Adds the dispatch of the variant. Its grid is left to the caller.
-hn__dispatch *hn__conv_dispatch(const hn__inst *n, hn__launch *l, const hn__conv *c);
+// The ways to make the side's tensor on a device, and the dispatches of one (conv2d_launch.c).
+int hn__conv_variants(const hn__inst *n, const hn__conv *c, hn__conv_side side,
+                      const hn_device_info *d, hn__variant out[]);
+void hn__conv_launch(const hn__inst *n, const hn__conv *c, hn__conv_side side, hn__launch *l);
+// A dispatch of this kernel with its push constants; the grid is left to the caller.
+hn__dispatch *hn__conv_dispatch(const hn__inst *n, hn__launch *l, const hn__conv *c,
+                                const char *kernel);
+// Of GPUs: tiles in shared memory (conv2d_tile.c). Lists none where none fits.
+int hn__conv_tile_variants(const hn__conv *c, hn__conv_side side, const hn_device_info *d,
+                           hn__variant out[]);
+void hn__conv_tile_launch(const hn__inst *n, const hn__conv *c, hn__conv_side side,
+                          hn__launch *l);
 // Random sizes and parameters, and the types of x, w and y that go with them.
 hn__conv hn__conv_sample(hn_rng *rng, hn_conv_params *p);
 

@@ -384,66 +384,7 @@ void hn__conv_host(const hn__conv *c, hn__conv_side side, float *x, float *w, fl
     hn__parallel(pool, units, 1, by_rows, &j);
 }
 
-// ---- launch and sample ---------------------------------------------------------------------
-
-static bool is_software(const hn_device_info *d)
-{
-    return !strcmp(d->type, "software");
-}
-
-int64_t hn__conv_tiles(int64_t n, int64_t tile)
-{
-    return (n + tile - 1) / tile;
-}
-
-uint32_t hn__conv_width(const hn_device_info *d)
-{
-    return is_software(d) ? 32 : 64;
-}
-
-// The default is the first tile that is not half empty and leaves a GPU enough workgroups.
-int hn__conv_variants(const char *stem, const hn_device_info *d, int64_t channels, int64_t across,
-                      int64_t times, hn__variant out[])
-{
-    static const uint32_t tile[][2] = { { 8, 4 }, { 8, 2 }, { 16, 2 },
-                                        { 4, 4 }, { 4, 1 }, { 1, 1 } };
-    enum { N = sizeof tile / sizeof *tile, BUSY = 256 };
-    int n = 0, best = 0;
-
-    for (int i = 0; i < N; i++) {
-        if (tile[i][0] >= 2 * channels || tile[i][1] >= 2 * across)
-            continue;
-        out[n++] = (hn__variant){ stem, 2, { tile[i][0], tile[i][1] } };
-    }
-    while (!is_software(d) && best < n - 1 &&
-           hn__conv_tiles(channels, out[best].param[0]) *
-                   hn__conv_tiles(across, out[best].param[1]) * times <
-               BUSY)
-        best++;
-    const hn__variant first = out[best];
-    out[best] = out[0];
-    out[0] = first;
-    return n;
-}
-
-hn__dispatch *hn__conv_dispatch(const hn__inst *n, hn__launch *l, const hn__conv *c)
-{
-    hn__dispatch *d = hn__add_dispatch(l, n, l->variant.kernel);
-
-    HN__PUSH(d, conv_push, .n = (uint32_t)c->n, .groups = (uint32_t)c->groups,
-             .cg = (uint32_t)c->cg, .og = (uint32_t)c->og, .h = (uint32_t)c->h,
-             .w = (uint32_t)c->w, .kh = (uint32_t)c->kh, .kw = (uint32_t)c->kw,
-             .oh = (uint32_t)c->oh, .ow = (uint32_t)c->ow, .stride_h = (int)c->stride[0],
-             .stride_w = (int)c->stride[1], .dilation_h = (int)c->dilation[0],
-             .dilation_w = (int)c->dilation[1], .pad_h = (int)c->pad[0], .pad_w = (int)c->pad[1]);
-    d->spec[0] = hn__conv_width(l->device);
-    d->spec[1] = l->variant.param[0];
-    d->spec[2] = l->variant.param[1];
-    d->n_spec = 3;
-    d->flop = 2.0 * (double)(c->n * c->groups * c->og * c->oh * c->ow) *
-              (double)(c->cg * c->kh * c->kw);
-    return d;
-}
+// ---- sample ---------------------------------------------------------------------------------
 
 hn__conv hn__conv_sample(hn_rng *rng, hn_conv_params *p)
 {
@@ -535,17 +476,13 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
 static int variants(const hn__inst *n, const hn_device_info *d, hn__variant out[])
 {
     const hn__conv c = sizes(n);
-    return hn__conv_variants("conv2d", d, c.og,
-                             hn__conv_tiles(c.n * c.oh * c.ow, hn__conv_width(d)), c.groups, out);
+    return hn__conv_variants(n, &c, HN__CONV_Y, d, out);
 }
 
 static void launch(const hn__inst *n, hn__launch *l)
 {
     const hn__conv c = sizes(n);
-    hn__dispatch *d = hn__conv_dispatch(n, l, &c);
-
-    hn__groups(d, c.groups * hn__conv_tiles(c.og, d->spec[1]) *
-                      hn__conv_tiles(c.n * c.oh * c.ow, (int64_t)d->spec[0] * d->spec[2]));
+    hn__conv_launch(n, &c, HN__CONV_Y, l);
 }
 
 static void sample(hn_rng *rng, hn__sample *s)

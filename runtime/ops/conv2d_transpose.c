@@ -77,17 +77,13 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
 static int variants(const hn__inst *n, const hn_device_info *d, hn__variant out[])
 {
     const hn__conv c = sizes(n);
-    return hn__conv_variants("conv2d_transpose", d, c.cg,
-                             hn__conv_tiles(c.n * c.h * c.w, hn__conv_width(d)), c.groups, out);
+    return hn__conv_variants(n, &c, HN__CONV_X, d, out);
 }
 
 static void launch(const hn__inst *n, hn__launch *l)
 {
     const hn__conv c = sizes(n);
-    hn__dispatch *d = hn__conv_dispatch(n, l, &c);
-
-    hn__groups(d, c.groups * hn__conv_tiles(c.cg, d->spec[1]) *
-                      hn__conv_tiles(c.n * c.h * c.w, (int64_t)d->spec[0] * d->spec[2]));
+    hn__conv_launch(n, &c, HN__CONV_X, l);
 }
 
 static void sample(hn_rng *rng, hn__sample *s)

@@ -67,16 +67,13 @@ static void grad(hn_graph *g, const hn__inst *n, const hn_val in[], const hn_val
 static int variants(const hn__inst *n, const hn_device_info *d, hn__variant out[])
 {
     const hn__conv c = sizes(n);
-    return hn__conv_variants("conv2d_weight_grad", d, c.og, c.cg, c.groups * c.kh * c.kw, out);
+    return hn__conv_variants(n, &c, HN__CONV_W, d, out);
 }
 
 static void launch(const hn__inst *n, hn__launch *l)
 {
     const hn__conv c = sizes(n);
-    hn__dispatch *d = hn__conv_dispatch(n, l, &c);
-
-    hn__groups(d, c.groups * hn__conv_tiles(c.og, d->spec[1]) * hn__conv_tiles(c.cg, d->spec[2]) *
-                      c.kh * c.kw);
+    hn__conv_launch(n, &c, HN__CONV_W, l);
 }
 
 static void sample(hn_rng *rng, hn__sample *s)
