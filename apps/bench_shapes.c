@@ -278,6 +278,20 @@ static void conv2d(hn_graph *g, const int64_t d[])
     hn_output(g, "y", hn_conv2d(g, F32(g, "x", d[0], 32, 32, 32), F32(g, "w", 64, 32, 3, 3), &p));
 }
 
+static void conv2d_dx(hn_graph *g, const int64_t d[])
+{
+    const hn_conv_params p = { .pad_before = { 1, 1 }, .pad_after = { 1, 1 } };
+    hn_output(g, "x", hn_conv2d_transpose(g, F32(g, "y", d[0], 64, 32, 32),
+                                          F32(g, "w", 64, 32, 3, 3), 32, 32, &p));
+}
+
+static void conv2d_dw(hn_graph *g, const int64_t d[])
+{
+    const hn_conv_params p = { .pad_before = { 1, 1 }, .pad_after = { 1, 1 } };
+    const hn_val w = F32(g, "w", 64, 32, 3, 3);
+    keep_gradients(g, hn_conv2d(g, F32(g, "x", d[0], 32, 32, 32), w, &p), &w, 1);
+}
+
 static void max_pool(hn_graph *g, const int64_t d[])
 {
     hn_output(g, "y",
@@ -437,6 +451,9 @@ static const bench_shape models[] = {
     ROWWISE("adamw", 1024, 1024, 1e-5, 0, adamw),
     { "conv1d", "80 to 384, 3, 3000", MKN(3000, 240, 384), 1e-5, 0, conv1d, { 384 }, ROWS },
     { "conv2d", "8x32x32x32 to 64, 3x3", MKN(8 * 32 * 32, 288, 64), 1e-5, 0, conv2d, { 8 }, ROWS },
+    { "conv2d dx", "8x64x32x32 to 32, 3x3", MKN(8 * 32 * 32, 288, 64), 1e-5, 0, conv2d_dx, { 8 },
+      ROWS },
+    { "conv2d dw", "8x32x32x32 to 64, 3x3", MKN(8 * 32 * 32, 288, 64), 1e-5, 0, conv2d_dw, { 8 } },
     { "max_pool", "8x64x32x32, 2x2", 0, 1e-12, 0, max_pool, { 8 } },
     { "nearest_code", "1024 of 1024 x 256", MKN(1024, 256, 1024), 1e-5, 0, nearest_code,
       { 1024, 1024, 256 }, ROWS },

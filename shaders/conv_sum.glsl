@@ -6,7 +6,12 @@
 
 #include "push.h"
 
-layout(push_constant) uniform Push { conv_push p; };
+layout(push_constant) uniform Push {
+    conv_push p;
+#ifdef CONV_ADDRESSES
+    uint address[2 * CONV_ADDRESSES];
+#endif
+};
 
 struct conv_sum {
     uint m, n, k;            // rows, columns, length of the sum

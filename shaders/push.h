@@ -58,6 +58,20 @@ struct conv_push {
     uint n, groups, cg, og, h, w, kh, kw, oh, ow;
     int stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
     uint tiles_m, tiles_n, k_part; // k_part: 0, or the length of a part of the sum (conv_tile)
+    // Of kernels that read grids (conv_grid): their sizes, and of y's how many rows and columns lie before
+    // its first; runs of places that make a band; images, groups and corners (conv_grid.glsl) together.
+    uint grid_channels, cols, plane, plane_y, before_h, before_w, band;
+};
+struct conv_grid_push {
+    HN_PUSH_GRID
+    uint channels, grid_channels, h, w, step_h, step_w;
+    int first_h, first_w;
+    uint rows, cols, plane;
+};
+// Steps, in elements, from one row and channel to the next.
+struct conv_panel_push {
+    HN_PUSH_GRID
+    uint rows, channels, panel_channels, taps, panels, row_step, channel_step;
 };
 struct softmax_push { HN_PUSH_GRID uint cols, log_of; };
 struct cross_entropy_push { HN_PUSH_GRID uint cols; };

@@ -45,6 +45,12 @@ int hn__conv_tile_variants(const hn__conv *c, hn__conv_side side, const hn_devic
                            hn__variant out[]);
 void hn__conv_tile_launch(const hn__inst *n, const hn__conv *c, hn__conv_side side,
                           hn__launch *l);
+// Of software devices (conv2d_grid.c); `lanes`: also those that need hn__loads_once. None where the
+// grids would be much larger than the operands.
+int hn__conv_grid_variants(const hn__conv *c, hn__conv_side side, bool lanes,
+                           const hn_device_info *d, hn__variant out[]);
+void hn__conv_grid_launch(const hn__inst *n, const hn__conv *c, hn__conv_side side,
+                          hn__launch *l);
 // Random sizes and parameters, and the types of x, w and y that go with them.
 hn__conv hn__conv_sample(hn_rng *rng, hn_conv_params *p);
 

@@ -101,13 +101,13 @@ int hn__conv_variants(const hn__inst *n, const hn__conv *c, hn__conv_side side,
 {
     enum { FEW = 4 }; // channels, of which a tile would be mostly empty
     const int64_t channels = side == HN__CONV_X ? c->cg : c->og;
+    const bool packed = hn__is_half(n->in[0].dtype) && !(d->features & HN_FEATURE_STORAGE_16);
     int count = 0;
 
-    (void)n;
-    if (is_software(d) || channels < FEW)
+    if (channels < FEW)
         count = direct_variants(c, side, d, out, count);
-    if (!is_software(d))
-        count += hn__conv_tile_variants(c, side, d, &out[count]);
+    count += is_software(d) ? hn__conv_grid_variants(c, side, hn__loads_once(d) && !packed, d, &out[count])
+                            : hn__conv_tile_variants(c, side, d, &out[count]);
     return count ? count : direct_variants(c, side, d, out, 0);
 }
 
@@ -115,6 +115,8 @@ void hn__conv_launch(const hn__inst *n, const hn__conv *c, hn__conv_side side, h
 {
     if (!strcmp(l->variant.kernel, "conv_tile"))
         hn__conv_tile_launch(n, c, side, l);
+    else if (!strncmp(l->variant.kernel, "conv_", 5))
+        hn__conv_grid_launch(n, c, side, l);
     else
         launch_direct(n, c, side, l);
 }

@@ -59,13 +59,6 @@ static int register_variants(const dims *d, int n, hn__variant out[])
     return n;
 }
 
-// Lavapipe since Mesa 25 (Vulkan 1.4): what is the same for all lanes is loaded once. In older ones
-// every load is one of each lane, and "matmul_lanes" a sixth as fast as register tiles.
-static bool loads_once(const hn_device_info *info)
-{
-    return info->api_minor >= 4 && (info->features & HN_FEATURE_BDA) && info->subgroup_size >= 8;
-}
-
 // "matmul_lanes": rows of a lane, columns of tiles in a band. A step of k costs as much as 12 rows
 // before the first: rows that are done twice count as well. Measured on llvmpipe (Mesa 26.1, 2
 // threads): 42 to 76 GFLOP/s with 48 rows, 34 to 61 with 24, where "matmul" had 21 to 30.
@@ -118,7 +111,7 @@ static int software_variants(const hn__inst *n, const hn_device_info *info, cons
     const hn_dtype a = n->in[0].dtype, b = n->in[1].dtype;
     const bool is_packed = !(info->features & HN_FEATURE_STORAGE_16) &&
                            (a == HN_F16 || a == HN_BF16 || b == HN_F16 || b == HN_BF16);
-    const bool lanes = loads_once(info) && !is_packed, panels = !hn__is_quantised(a);
+    const bool lanes = hn__loads_once(info) && !is_packed, panels = !hn__is_quantised(a);
     int count = 0;
 
     if (lanes) {

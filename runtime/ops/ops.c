@@ -211,6 +211,12 @@ uint32_t hn__vector_lanes(const hn_device_info *device)
     return device->subgroup_size;
 }
 
+bool hn__loads_once(const hn_device_info *device)
+{
+    return device->api_minor >= 4 && (device->features & HN_FEATURE_BDA) &&
+           device->subgroup_size >= 8;
+}
+
 int64_t hn__register_tile(const hn_device_info *device)
 {
     return !strcmp(device->type, "software") && device->subgroup_size >= 8 ? 8 : 4;

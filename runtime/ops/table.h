@@ -50,6 +50,10 @@ void hn__row_sharers(const hn__launch *l, hn__dispatch *d, const hn_type *x);
 // 64; and barriers are dear, so they join lanes by shuffles.
 uint32_t hn__vector_lanes(const hn_device_info *device);
 
+// Lavapipe since Mesa 25 (Vulkan 1.4): what is the same for all lanes is loaded once. In older ones
+// every load is one of each lane, and "matmul_lanes" a sixth as fast as register tiles.
+bool hn__loads_once(const hn_device_info *device);
+
 // Rows by columns of a square tile that a thread keeps in registers: 8 where a device's compiler
 // takes the unrolled code well; SwiftShader's wants minutes and 20 GB for it.
 int64_t hn__register_tile(const hn_device_info *device);
