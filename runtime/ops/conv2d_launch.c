@@ -104,7 +104,10 @@ int hn__conv_variants(const hn__inst *n, const hn__conv *c, hn__conv_side side,
     const bool packed = hn__is_half(n->in[0].dtype) && !(d->features & HN_FEATURE_STORAGE_16);
     int count = 0;
 
-    if (channels < FEW)
+    // SwiftShader, where tiles of 16 x 16 in registers were slower than the direct kernel.
+    const bool plain = is_software(d) && hn__register_tile(d) < 8;
+
+    if (channels < FEW || plain)
         count = direct_variants(c, side, d, out, count);
     count += is_software(d) ? hn__conv_grid_variants(c, side, hn__loads_once(d) && !packed, d, &out[count])
                             : hn__conv_tile_variants(c, side, d, &out[count]);
