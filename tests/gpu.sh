@@ -5,7 +5,7 @@
 #   tests/gpu.sh pack BUILD DIR        here: the programs and the libraries they need, to carry elsewhere, and
 #                                      the same as DIR.tar.xz
 #   tests/gpu.sh run DIR OUT [PART] [small]    there: needs no compiler and no package but a Vulkan driver
-#     check   every operator with every variant, products and attention of GPUs, plans: OUT/check.json
+#     check   every operator with every variant, the kernels that only GPUs are given, plans: OUT/check.json
 #     bench   what a card is measured by, kernels tuned first: peaks, operators, GPT-2's training step, a
 #             token of a Llama of a billion, PyTorch beside them; then each bar with whether it is met:
 #             OUT/bench-*.json, OUT/bars.json
@@ -18,7 +18,7 @@
 set -euo pipefail
 
 more=(test_rope test_train test_lm test_vk test_choose)
-programs=(test_matmul_gpu test_attention_gpu test_ops test_expr test_plan "${more[@]}")
+programs=(test_matmul_gpu test_attention_gpu test_conv_gpu test_rows_gpu test_ops test_expr test_plan "${more[@]}")
 # What an NVIDIA driver's Vulkan asks for beside itself; used where the other machine lacks it.
 beside=(libvulkan.so.1 libEGL.so.1 libGLdispatch.so.0 libGL.so.1 libGLX.so.0 libOpenGL.so.0 libX11.so.6
     libXext.so.6 libxcb.so.1 libXau.so.6 libXdmcp.so.6 libbsd.so.0 libmd.so.0)
@@ -74,13 +74,15 @@ try() # seconds, what, command...
 
 part_check()
 {
-    local draws=120 heads=40 n=4
-    [ -z "$small" ] || draws=2 heads=2 n=1
+    local draws=120 heads=40 convs=30 n=4
+    [ -z "$small" ] || draws=2 heads=2 convs=1 n=1
     "$at/bin/hornito" devices --json >"$out/devices.json" || failures+=(devices)
     "$at/bin/hornito" devices | tee -a "$out/log"
     try 120 test_matmul_gpu "$at/bin/test_matmul_gpu" $draws
     try 60 test_attention_gpu "$at/bin/test_attention_gpu" $heads
-    try 200 test_ops "$at/bin/test_ops" -n $n # each variant of each draw is a pipeline to compile
+    try 40 test_conv_gpu "$at/bin/test_conv_gpu" $convs
+    try 20 test_rows_gpu "$at/bin/test_rows_gpu"
+    try 160 test_ops "$at/bin/test_ops" -n $n # each variant of each draw is a pipeline to compile
     for p in test_expr test_plan; do
         try 80 "$p" "$at/bin/$p"
     done
