@@ -5,10 +5,7 @@
 #ifndef HN_ATTENTION_COOP_GLSL
 #define HN_ATTENTION_COOP_GLSL
 
-#extension GL_KHR_shader_subgroup_basic : require
-#extension GL_KHR_memory_scope_semantics : require
-#extension GL_KHR_cooperative_matrix : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#include "coop.glsl"
 #include "attention.glsl"
 
 layout(constant_id = 2) const uint OWN = 64;
@@ -87,12 +84,6 @@ const uint FRAGS_M = MY_ROWS / MAT_M, FRAGS_N = MET / MAT_N, FRAGS_D = WIDTH / M
         [[unroll]] for (uint j = 0u; j < FRAGS_N; j++)                                            \
             coopMatStore(s_[j], scores, row_ * PITCH_S + j * MAT_N / 4u, PITCH_S, ROWS);          \
     }
-
-void wait_for_subgroup()
-{
-    controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared,
-                   gl_SemanticsAcquireRelease);
-}
 
 // Each matrix of a result goes by the subgroup's own rows of scores to store(row, column, element).
 #define STORE(sums, scores, store)                                                                \

@@ -3,10 +3,7 @@
 #ifndef HN_MATMUL_COOP_GLSL
 #define HN_MATMUL_COOP_GLSL
 
-#extension GL_KHR_shader_subgroup_basic : require
-#extension GL_KHR_memory_scope_semantics : require
-#extension GL_KHR_cooperative_matrix : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#include "coop.glsl"
 #define IN_PARTS
 #include "matmul.glsl" // first: it says how large a workgroup is
 

@@ -4,12 +4,6 @@
 #ifndef HN_MATMUL_COOP_STORE_GLSL
 #define HN_MATMUL_COOP_STORE_GLSL
 
-void wait_for_subgroup()
-{
-    controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared,
-                   gl_SemanticsAcquireRelease);
-}
-
 // row, col: where the first of this subgroup's matrices belongs.
 void store(matmul_base at, uint row, uint col)
 {

@@ -134,7 +134,7 @@ int hn__attention_grad_coop_variants(const hn__inst *n, const hn_device_info *in
         best = out[i].param[OWN] < own ? i : best;
     }
     if (count)
-        hn__attention_first(out, best);
+        hn__variant_first(out, best);
     return count;
 }
 

@@ -37,14 +37,6 @@ void hn__attention_spec(hn__dispatch *d, uint32_t size, uint32_t c2, uint32_t c3
     d->n_spec = 5;
 }
 
-void hn__attention_first(hn__variant list[], int at)
-{
-    const hn__variant v = list[at];
-
-    memmove(&list[1], list, (size_t)at * sizeof *list);
-    list[0] = v;
-}
-
 // Adds what joins the parts of `size` keys that d made, in tmp 0 and 1; d's bindings are whole.
 static void join(const hn__inst *n, hn__launch *l, int64_t size)
 {

@@ -25,9 +25,6 @@ hn__dispatch *hn__attention_grad_dispatch(const hn__inst *n, hn__launch *l, cons
 // The gradient of the log-sum-exp; where there is none, what is not read.
 uint8_t hn__attention_grad_dlse(const hn__inst *n);
 
-// Makes the variant at `at` the first of the list.
-void hn__attention_first(hn__variant list[], int at);
-
 // ---- tiles in shared memory (attention_tile.c) ---------------------------------------------
 
 // Fill a list, the best guess first, and return how many there are.

@@ -93,7 +93,7 @@ int hn__attention_tile_variants(const hn__inst *n, const hn_device_info *info, h
         }
     }
     if (count)
-        hn__attention_first(out, first);
+        hn__variant_first(out, first);
     return count;
 }
 
@@ -136,7 +136,7 @@ int hn__attention_grad_tile_variants(const hn__inst *n, const hn_device_info *in
                                       { p[OWN], p[MET], p[TM], p[TN] } };
     }
     if (count)
-        hn__attention_first(out, first);
+        hn__variant_first(out, first);
     return count;
 }
 

@@ -196,11 +196,11 @@ static void ref(const hn__inst *n, const double *const in[], double *const out[]
     const double *bias = at->has_bias ? in[2] : NULL, *other = in[hn__matmul_other(n)];
     const double *w = hn__matmul_norm_weight(n) ? in[hn__matmul_norm_weight(n)] : NULL;
 
-    for (int64_t i = 0; i < d.batch * d.m; i++)
+    for (int64_t i = 0; i < d.batch * d.m; i++) {
+        const double *a = in[0] + i / d.m * d.a_batch, *b = in[1] + i / d.m * d.b_batch;
+        const int64_t r = i % d.m;
+        const double scale = at->scale * norm_f64(n, a + r * d.lda);
         for (int64_t c = 0; c < d.n; c++) {
-            const double *a = in[0] + i / d.m * d.a_batch, *b = in[1] + i / d.m * d.b_batch;
-            const int64_t r = i % d.m;
-            const double scale = at->scale * norm_f64(n, a + r * d.lda);
             double sum = 0;
             for (int64_t k = 0; k < d.k; k++)
                 sum += a[at->transpose_a ? k * d.lda + r : r * d.lda + k] * (w ? w[k] : 1) *
@@ -210,6 +210,7 @@ static void ref(const hn__inst *n, const double *const in[], double *const out[]
                                   : at->has_factor ? v * other[i * d.n + c]
                                                    : v;
         }
+    }
 }
 
 // ---- host ----------------------------------------------------------------------------------

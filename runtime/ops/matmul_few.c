@@ -56,9 +56,7 @@ static int add_dots(const char *kernel, const dims *d, const hn_device_info *inf
             best = n;
         out[n++] = (hn__variant){ kernel, N_DOTS, { p[THREADS], p[COLS], rows_for(d->m) } };
     }
-    const hn__variant first = out[best];
-    memmove(&out[begin + 1], &out[begin], (size_t)(best - begin) * sizeof *out);
-    out[begin] = first;
+    hn__variant_first(&out[begin], best - begin);
     return n;
 }
 

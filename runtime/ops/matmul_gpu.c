@@ -277,11 +277,8 @@ static int coop_variants(const char *kernel, const dims *d, const hn_device_info
     while (best + 1 < n && tile_groups(d, out[best].param) < hn__enough_groups(info) &&
            out[best + 1].param[TILE_M] <= out[best].param[TILE_M])
         best++;
-    if (n > first) {
-        const hn__variant v = out[best];
-        memmove(&out[first + 1], &out[first], (size_t)(best - first) * sizeof *out);
-        out[first] = v;
-    }
+    if (n > first)
+        hn__variant_first(&out[first], best - first);
     return n;
 }
 

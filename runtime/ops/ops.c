@@ -226,3 +226,11 @@ int64_t hn__enough_groups(const hn_device_info *device)
 {
     return strcmp(device->type, "discrete") ? 24 : 128;
 }
+
+void hn__variant_first(hn__variant list[], int at)
+{
+    const hn__variant v = list[at];
+
+    memmove(&list[1], list, (size_t)at * sizeof *list);
+    list[0] = v;
+}

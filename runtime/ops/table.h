@@ -58,6 +58,9 @@ bool hn__loads_once(const hn_device_info *device);
 // takes the unrolled code well; SwiftShader's wants minutes and 20 GB for it.
 int64_t hn__register_tile(const hn_device_info *device);
 
+// Makes the variant at `at` the first of a list: the best guess. The others keep their order.
+void hn__variant_first(hn__variant list[], int at);
+
 // Workgroups that keep a GPU of this kind busy.
 int64_t hn__enough_groups(const hn_device_info *device);
 

@@ -236,7 +236,6 @@ static void take_limits(const VkPhysicalDeviceLimits *l, bool phone, hn__vk_prob
         .max_groups_x = l->maxComputeWorkGroupCount[0],
         .max_groups_y = l->maxComputeWorkGroupCount[1],
         .max_size_x = at_most(l->maxComputeWorkGroupSize[0], p->info.max_invocations),
-        .max_bind = at_most(bind, HN__MAX_BIND),
         .timestamp_ns = l->timestampPeriod,
         .atom = (int64_t)l->nonCoherentAtomSize,
     };

@@ -24,9 +24,9 @@ static hn_status check(const hn__vk *d, const hn__kernel_desc *k)
                        "%d, and at least 1 binding and 8 bytes",
                        k->name, k->n_spec, k->n_bind, k->push_bytes, HN__MAX_SPEC, HN__MAX_BIND,
                        HN__MAX_PUSH);
-    if ((uint32_t)k->n_bind > d->limits.max_bind)
+    if ((uint32_t)k->n_bind > d->head.info.max_bindings)
         return hn_fail(HN_ERR_UNSUPPORTED, "kernel '%s' binds %d buffers, '%s' allows %u", k->name,
-                       k->n_bind, d->head.info.name, d->limits.max_bind);
+                       k->n_bind, d->head.info.name, d->head.info.max_bindings);
     if (k->n_address > k->n_bind || 8 + 8 * (uint32_t)k->n_address > k->push_bytes)
         return hn_fail(HN_ERR_ARG, "kernel '%s': %d addresses of %d bindings, %u bytes pushed",
                        k->name, k->n_address, k->n_bind, k->push_bytes);

@@ -58,7 +58,6 @@ bool hn__vk_planned(VkResult *out);
 typedef struct hn__vk_limits {
     uint32_t max_groups_x, max_groups_y; // of a dispatch
     uint32_t max_size_x;                 // of a workgroup
-    uint32_t max_bind;                   // storage buffers a kernel may bind
     uint32_t family, timestamp_bits;     // the queue family used
     double timestamp_ns;                 // nanoseconds a tick
     int64_t atom;                        // nonCoherentAtomSize
