@@ -8,6 +8,10 @@
 #include "act.glsl"
 #include "push.h"
 
+#ifndef MATMUL_FLAGS // the epilogue's, where a kernel has no constants for them
+#define MATMUL_FLAGS p.flags
+#define MATMUL_ACT p.act
+#endif
 #ifdef MATMUL_ADDRESSES
 layout(push_constant) uniform Push { matmul_push p; uint address[2 * MATMUL_ADDRESSES]; };
 #else
@@ -17,6 +21,8 @@ layout(push_constant) uniform Push { matmul_push p; };
 #define WEIGHTS_BINDING 1
 #include "weights.glsl"
 #define LDB(i) LDW(i)
+#elif defined(MATMUL_RUNS)
+layout(binding = 1) readonly buffer InB { u64vec4 b_runs[]; };
 #else
 IN(1, b);
 #define LDB(i) LD(b, i)
@@ -24,6 +30,8 @@ IN(1, b);
 #ifdef HN_BLOCKS // a is f32, or where p.flags has MATMUL_A_BLOCKS q8_0
 layout(binding = 0) readonly buffer InA { uint a[]; };
 #define LDA(i) a_element(i)
+#elif defined(MATMUL_RUNS) // f32 in panels, eight neighbours at once
+layout(binding = 0) readonly buffer InA { u64vec4 a_runs[]; };
 #else
 IN(0, a);
 #define LDA(i) LD(a, i)
@@ -89,18 +97,18 @@ void matmul_store(uint y_base, uint row, uint col, float sum)
 {
     const uint i = y_base + row * p.n + col;
 #ifdef IN_PARTS
-    if ((p.flags & MATMUL_PARTS) != 0u) { // matmul_join does the rest
+    if ((MATMUL_FLAGS & MATMUL_PARTS) != 0u) { // matmul_join does the rest
         sums[i] = sum;
         return;
     }
 #endif
     float v = sum * p.scale;
-    if ((p.flags & MATMUL_BIAS) != 0u)
+    if ((MATMUL_FLAGS & MATMUL_BIAS) != 0u)
         v += LD(bias, col);
-    v = act_apply(p.act, v);
-    if ((p.flags & MATMUL_RESIDUAL) != 0u)
+    v = act_apply(MATMUL_ACT, v);
+    if ((MATMUL_FLAGS & MATMUL_RESIDUAL) != 0u)
         v += LD(other, i);
-    if ((p.flags & MATMUL_FACTOR) != 0u)
+    if ((MATMUL_FLAGS & MATMUL_FACTOR) != 0u)
         v *= LD(other, i);
     ST(y, i, v);
 }

@@ -1,7 +1,7 @@
 // Copies an operand of a product into panels of WIDE rows or columns, [batch, panels, k, WIDE] in
 // f32, with zeros beyond the edge and beyond k: matmul_panels then reads it from beginning to end.
 // A workgroup has DEEP steps of k of a panel.
-// types: f32 f16 bf16 w_f16 w_bf16 w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
+// types: f32 f32d f16 bf16 w_f16 w_bf16 w_q8_0 w_q4_0 w_q4_1 w_q5_0 w_q5_1 w_q4_k w_q5_k w_q6_k
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -17,6 +17,11 @@ IN(0, x);
 #endif
 OUTF(1, panel);
 #include "lanes.glsl"
+#ifdef HN_PAIRS
+#include "runs.glsl"
+layout(binding = 0) readonly buffer RunX { HN_RUN x_runs[]; };
+layout(binding = 1) writeonly buffer RunPanel { HN_RUN panel_runs[]; };
+#endif
 
 layout(constant_id = 1) const uint WIDE = 8;
 layout(constant_id = 2) const uint DEEP = 64;
@@ -48,6 +53,30 @@ void copy_along(uint from, uint to)
     } while (k < DEEP);
 }
 
+#ifdef HN_PAIRS
+// The same where a load is dear whatever it brings, four neighbours a lane; WIDE and DEEP are
+// multiples of four times the lanes.
+void copy_runs_across(uint from, uint to)
+{
+    for (uint k = 0u; k < DEEP; k++)
+        for (uint c = gl_LocalInvocationID.x * 4u; c < WIDE; c += gl_WorkGroupSize.x * 4u)
+            panel_runs[(to + k * WIDE + c) / 4u] = x_runs[(from + k * p.k_step + c) / 4u];
+}
+
+void copy_runs_along(uint from, uint to)
+{
+    for (uint c = gl_LocalInvocationID.x * 4u; c < WIDE; c += gl_WorkGroupSize.x * 4u)
+        for (uint k = 0u; k < DEEP; k += 4u) {
+            mat4 columns;
+            [[unroll]] for (uint j = 0u; j < 4u; j++)
+                columns[j] = RUN_LANES(x_runs[(from + (c + j) * p.step + k) / 4u]);
+            const mat4 steps = transpose(columns);
+            [[unroll]] for (uint u = 0u; u < 4u; u++)
+                panel_runs[(to + (k + u) * WIDE + c) / 4u] = LANES_RUN(steps[u]);
+        }
+}
+#endif
+
 void main()
 {
     HN_GROUP_GUARD;
@@ -56,8 +85,19 @@ void main()
     const uint first = at % panels * WIDE;
     const uint from = at / panels * p.batch_step + first * p.step + k * p.k_step;
     const uint to = (at * p.k_panel + k) * WIDE;
-    const bool whole = HAS_RUNS != 0u && first + WIDE <= p.count && k + DEEP <= p.k;
+    const bool inner = first + WIDE <= p.count && k + DEEP <= p.k;
+    const bool whole = HAS_RUNS != 0u && inner;
 
+#ifdef HN_PAIRS
+    if (inner && (from | p.k_step) % 4u == 0u && p.step == 1u) {
+        copy_runs_across(from, to);
+        return;
+    }
+    if (inner && (from | p.step) % 4u == 0u && p.k_step == 1u) {
+        copy_runs_along(from, to);
+        return;
+    }
+#endif
     if (whole && p.step == 1u && WIDE % gl_WorkGroupSize.x == 0u) {
         copy_across(from, to);
     } else if (whole && p.k_step == 1u) {

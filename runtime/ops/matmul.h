@@ -41,11 +41,11 @@ void hn__matmul_launch(const hn__inst *n, hn__launch *l);
 // A dispatch with the operands at their places; an absent one is a again, and not read.
 hn__dispatch *hn__matmul_dispatch(const hn__inst *n, hn__launch *l, const char *stem);
 
-// ---- copies into panels, on software devices that load once (matmul_panels.c) ----------------
+// ---- copies into panels, on software devices (matmul_panels.c) -------------------------------
 
 // Whether rows and columns are enough to pay for the copies.
-bool hn__matmul_panels_pay(const hn__matmul_dims *d);
-// Fills one variant; 0 where a copy would be larger than a binding.
+bool hn__matmul_panels_pay(const hn__matmul_dims *d, const hn_device_info *info);
+// None where the device has no kernel for panels, or a copy would be larger than a binding.
 int hn__matmul_panel_variants(const hn__matmul_dims *d, const hn_device_info *info,
                               hn__variant out[]);
 void hn__matmul_panel_launch(const hn__inst *n, hn__launch *l);

@@ -111,18 +111,19 @@ static int software_variants(const hn__inst *n, const hn_device_info *info, cons
     const hn_dtype a = n->in[0].dtype, b = n->in[1].dtype;
     const bool is_packed = !(info->features & HN_FEATURE_STORAGE_16) &&
                            (a == HN_F16 || a == HN_BF16 || b == HN_F16 || b == HN_BF16);
-    const bool lanes = hn__loads_once(info) && !is_packed, panels = !hn__is_quantised(a);
-    int count = 0;
+    const bool lanes = hn__loads_once(info) && !is_packed;
+    const bool panels = !hn__is_quantised(a) && !is_packed;
+    const bool pay = hn__matmul_panels_pay(d, info);
+    int count = lanes ? lane_k_variants(n, info, d, out) : 0;
 
-    if (lanes) {
-        count = lane_k_variants(n, info, d, out);
-        if (panels && hn__matmul_panels_pay(d))
-            count += hn__matmul_panel_variants(d, info, &out[count]);
+    if (panels && pay)
+        count += hn__matmul_panel_variants(d, info, &out[count]);
+    if (lanes)
         count = lane_variants(d, count, out);
-        if (panels && !hn__matmul_panels_pay(d))
-            count += hn__matmul_panel_variants(d, info, &out[count]);
-    }
-    return register_variants(d, count, out);
+    count = register_variants(d, count, out);
+    if (panels && !pay)
+        count += hn__matmul_panel_variants(d, info, &out[count]);
+    return count;
 }
 
 int hn__matmul_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
@@ -204,7 +205,8 @@ static void launch_variant(const hn__inst *n, hn__launch *l)
         hn__threads(k, d.batch * hn__pieces(d.m, p[0]) * hn__pieces(d.n, p[1]));
     } else if (!strcmp(l->variant.kernel, "matmul_lanes")) {
         launch_lanes(n, l);
-    } else if (!strcmp(l->variant.kernel, "matmul_panels")) {
+    } else if (!strcmp(l->variant.kernel, "matmul_panels") ||
+               !strcmp(l->variant.kernel, "matmul_shuffle")) {
         hn__matmul_panel_launch(n, l);
     } else if (!strcmp(l->variant.kernel, "matmul_lanes_k")) {
         launch_lanes_k(n, l);
