@@ -10,7 +10,7 @@ typedef struct list {
 
 struct hn__spv {
     bool failed;
-    bool int64, shuffles; // capabilities that are asked for
+    bool int64, subgroups, shuffles; // capabilities that are asked for
     uint32_t n_ids;
     uint32_t glsl; // the imported set
     list decorations, globals, locals, body;
@@ -172,9 +172,14 @@ uint32_t hn__spv_uint64(hn__spv *b)
     return HN__SPV_GLOBAL(b, SpvOpTypeInt, 0, true, 64, 0);
 }
 
+void hn__spv_subgroups(hn__spv *b)
+{
+    b->subgroups = true;
+}
+
 uint32_t hn__spv_shuffle_xor(hn__spv *b, uint32_t type, uint32_t x, uint32_t mask)
 {
-    b->shuffles = true;
+    b->subgroups = b->shuffles = true;
     return HN__SPV(b, SpvOpGroupNonUniformShuffleXor, type, hn__spv_u32(b, SpvScopeSubgroup), x,
                    hn__spv_u32(b, mask));
 }
@@ -225,11 +230,11 @@ static void preamble(hn__spv *b, list *l, uint32_t main_id, int n_inputs, const 
     instruction(b, l, SpvOpCapability, 0, 0, HN__SPV_ARGS(SpvCapabilityShader));
     if (b->int64)
         instruction(b, l, SpvOpCapability, 0, 0, HN__SPV_ARGS(SpvCapabilityInt64));
-    if (b->shuffles) {
+    if (b->subgroups)
         instruction(b, l, SpvOpCapability, 0, 0, HN__SPV_ARGS(SpvCapabilityGroupNonUniform));
+    if (b->shuffles)
         instruction(b, l, SpvOpCapability, 0, 0,
                     HN__SPV_ARGS(SpvCapabilityGroupNonUniformShuffle));
-    }
     instruction(b, l, SpvOpExtInstImport, 0, b->glsl, 4, import);
     instruction(b, l, SpvOpMemoryModel, 0, 0,
                 HN__SPV_ARGS(SpvAddressingModelLogical, SpvMemoryModelGLSL450));

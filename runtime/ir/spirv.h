@@ -22,6 +22,8 @@ uint32_t hn__spv_float(hn__spv *b);
 uint32_t hn__spv_int(hn__spv *b);
 uint32_t hn__spv_uint(hn__spv *b);
 uint32_t hn__spv_uint64(hn__spv *b); // makes the module ask for 64-bit integers
+// Makes the module ask for what variables of subgroups need.
+void hn__spv_subgroups(hn__spv *b);
 // x of the lane whose number differs from this one's in the bits of `mask`. Asks for shuffles.
 uint32_t hn__spv_shuffle_xor(hn__spv *b, uint32_t type, uint32_t x, uint32_t mask);
 uint32_t hn__spv_vector(hn__spv *b, uint32_t type, int n);

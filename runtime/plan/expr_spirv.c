@@ -193,8 +193,10 @@ void hn__w_widths(hn__writer *w)
     const bool columns = e->reduce != HN__REDUCE_NONE && e->axis < e->rank - 1;
     const int64_t cols = e->rank && !(columns && !w->vector) ? e->dim[e->rank - 1] : 1;
 
-    // columns that are reduced: GPUs want the threads more, and shared memory has a place for each
-    w->each = has_type(e, 2) && cols % 8 == 0 && !columns ? 8 : cols % 4 == 0 ? 4 : 1;
+    // columns that are reduced: GPUs want the threads more, and shared memory has a place for each;
+    // software devices: what comes before the first element costs them as much as some of these
+    const bool longer = has_type(e, 2) || w->vector;
+    w->each = longer && cols % 8 == 0 && !columns ? 8 : cols % 4 == 0 ? 4 : 1;
     for (int i = 0; i < e->n_in + e->n_out; i++)
         w->wide[i] = 1;
     if (w->each == 1)
@@ -292,12 +294,11 @@ void hn__w_insns(hn__writer *w)
 
 // ---- the frame -----------------------------------------------------------------------------
 
-static uint32_t input_variable(hn__writer *w, SpvBuiltIn what)
+static uint32_t input_variable(hn__writer *w, SpvBuiltIn what, uint32_t type)
 {
-    const uint32_t v3 = hn__spv_vector(w->b, w->u32, 3);
     const uint32_t id =
-        HN__SPV_GLOBAL(w->b, SpvOpVariable, hn__spv_pointer(w->b, SpvStorageClassInput, v3), false,
-                       SpvStorageClassInput);
+        HN__SPV_GLOBAL(w->b, SpvOpVariable, hn__spv_pointer(w->b, SpvStorageClassInput, type),
+                       false, SpvStorageClassInput);
     HN__SPV_DECORATE(w->b, SpvOpDecorate, id, SpvDecorationBuiltIn, (uint32_t)what);
     return id;
 }
@@ -503,6 +504,34 @@ static hn_status check_sizes(const hn__expr *e)
                           "a fused step over %" PRId64 " elements; at most 2^32", space(e));
 }
 
+// The places of the workgroup and of the thread in it. A software device divides to find the latter, a
+// lane at a time, but knows the number of a vector and of a lane in it. Gives the input variables.
+static int place(hn__writer *w, uint32_t in[4])
+{
+    const uint32_t v3 = hn__spv_vector(w->b, w->u32, 3);
+    int n = 2;
+
+    in[0] = input_variable(w, SpvBuiltInWorkgroupId, v3);
+    in[1] = input_variable(w, SpvBuiltInNumWorkgroups, v3);
+    w->push = push_constants(w);
+    const uint32_t line =
+        hn__w_u32(w, SpvOpIMul, component(w, in[0], 1), component(w, in[1], 0));
+    const uint32_t at = hn__w_u32(w, SpvOpIAdd, line, component(w, in[0], 0));
+    w->group = hn__w_u32(w, SpvOpIAdd, push_word(w, w->push, 1), at);
+    if (!w->vector) {
+        in[n++] = input_variable(w, SpvBuiltInLocalInvocationId, v3);
+        w->thread = component(w, in[2], 0);
+        return n;
+    }
+    hn__spv_subgroups(w->b);
+    in[n++] = input_variable(w, SpvBuiltInSubgroupId, w->u32);
+    in[n++] = input_variable(w, SpvBuiltInSubgroupLocalInvocationId, w->u32);
+    const uint32_t first = hn__w_u32k(w, SpvOpIMul, HN__SPV(w->b, SpvOpLoad, w->u32, in[2]),
+                                      w->vector);
+    w->thread = hn__w_u32(w, SpvOpIAdd, first, HN__SPV(w->b, SpvOpLoad, w->u32, in[3]));
+    return n;
+}
+
 hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, uint32_t vector, uint32_t **words,
                          size_t *n_words, uint64_t *n_groups)
 {
@@ -516,22 +545,14 @@ hn_status hn__expr_spirv(const hn__expr *e, uint32_t local, uint32_t vector, uin
     hn__w_widths(&w);
     buffers(&w);
     workgroup_size(&w);
-    const uint32_t in[3] = { input_variable(&w, SpvBuiltInWorkgroupId),
-                             input_variable(&w, SpvBuiltInNumWorkgroups),
-                             input_variable(&w, SpvBuiltInLocalInvocationId) };
-    const uint32_t push = push_constants(&w);
-
-    const uint32_t line =
-        hn__w_u32(&w, SpvOpIMul, component(&w, in[0], 1), component(&w, in[1], 0));
-    const uint32_t at = hn__w_u32(&w, SpvOpIAdd, line, component(&w, in[0], 0));
-    w.group = hn__w_u32(&w, SpvOpIAdd, push_word(&w, push, 1), at);
-    w.thread = component(&w, in[2], 0);
+    uint32_t in[4];
+    const int n_in = place(&w, in);
     const uint32_t end =
-        hn__w_if(&w, hn__w_test(&w, SpvOpULessThan, w.group, push_word(&w, push, 0)));
+        hn__w_if(&w, hn__w_test(&w, SpvOpULessThan, w.group, push_word(&w, w.push, 0)));
     *n_groups = e->reduce == HN__REDUCE_NONE ? pointwise(&w) : hn__w_reduce(&w);
     hn__w_end(&w, end);
     hn__spv_do(b, SpvOpReturn, 0, &end);
-    const hn_status s = hn__spv_finish(b, 3, in, words, n_words);
+    const hn_status s = hn__spv_finish(b, n_in, in, words, n_words);
     hn__spv_destroy(&b);
     return s;
 }

@@ -18,6 +18,7 @@ typedef struct hn__writer {
     uint32_t buffer[HN__EXPR_IN + HN__EXPR_OUT]; // variables: arrays of `wide` words
     uint32_t wide[HN__EXPR_IN + HN__EXPR_OUT];   // 1, 2 or 4
     uint32_t each; // neighbouring elements of the last dimension that are taken together
+    uint32_t push;                              // the block of push constants
     uint32_t group, thread;                     // place of the workgroup, and of the thread in it
     uint32_t value[HN__EXPR_IN + HN__EXPR_INSN]; // at the present element
 } hn__writer;
