@@ -103,6 +103,8 @@ typedef void (*hn__dots_fn)(const hn__dots *d, const void *row, float *y);
 
 // NULL where there is none for b's type, its k, or this compiler.
 hn__dots_fn hn__dots_of(hn_dtype t, int64_t k);
+// For a b of f16 and a k that is a multiple of 16; NULL where the processor does not convert (matmul_dots16.c).
+hn__dots_fn hn__dots16_of(void);
 // sums[i] = a[32 i] + ... + a[32 i + 31], of n elements.
 void hn__dots_sums(const float *a, int64_t n, float *sums);
 

@@ -94,7 +94,9 @@ hn__dots_fn hn__dots_of(hn_dtype t, int64_t k)
         [HN_Q4_1] = dots_q4_1, [HN_Q5_0] = dots_q5_0, [HN_Q5_1] = dots_q5_1, [HN_Q4_K] = dots_q4_k,
         [HN_Q5_K] = dots_q5_k, [HN_Q6_K] = dots_q6_k,
     };
-    return k % 32 ? NULL : fn[t];
+    const hn__dots_fn f16 = t == HN_F16 ? hn__dots16_of() : NULL;
+
+    return k % 32 ? NULL : f16 ? f16 : fn[t];
 }
 
 #else
