@@ -2,11 +2,17 @@
 // rest on was measured on a card; AMD's compiler gave registers and occupancy (build/radv.txt).
 #include "ops/matmul.h"
 #include "ops/shader.h"
+#include "ops/tiles.h"
 
 #include <string.h>
 
 typedef hn__matmul_attr attr;
 typedef hn__matmul_dims dims;
+
+static hn__tile_dims tile_dims(const dims *d)
+{
+    return (hn__tile_dims){ d->batch, d->m, d->n, d->k };
+}
 
 uint32_t hn__matmul_layout(const hn__inst *n)
 {
@@ -22,108 +28,27 @@ uint32_t hn__matmul_layout(const hn__inst *n)
 
 // ---- tiles ---------------------------------------------------------------------------------
 
-// The constants of matmul_tile, and into how many parts k is cut; in the lists, at most. Those of
-// matmul_tile8 are slices of a block, in one buffer.
-enum { TILE_M, TILE_N, DEPTH, TM, TN, BUFFERS, PARTS, N_TILE };
-static const uint32_t tile_list[][N_TILE] = {
+static const uint32_t float_list[][HN__N_TILE] = {
     { 128, 128, 8, 8, 8, 2, 4 },  { 128, 128, 16, 8, 8, 1, 1 }, { 128, 64, 16, 8, 8, 1, 1 },
     { 64, 128, 16, 8, 8, 1, 1 },  { 64, 64, 16, 8, 4, 2, 1 },   { 64, 64, 16, 4, 4, 1, 16 },
     { 64, 64, 32, 8, 4, 1, 1 },   { 32, 64, 16, 4, 4, 2, 1 },   { 32, 32, 32, 4, 4, 1, 16 },
 };
-static const uint32_t tile8_list[][N_TILE] = {
+// Slices of a block, in one buffer.
+static const uint32_t integer_list[][HN__N_TILE] = {
     { 128, 64, 32, 8, 4, 1, 4 }, { 64, 64, 32, 4, 4, 1, 4 }, { 64, 32, 32, 4, 4, 1, 4 },
     { 32, 32, 32, 4, 2, 1, 16 },
 };
 
-typedef struct tiles {
-    const char *kernel;
-    const uint32_t (*list)[N_TILE];
-    int n;
-} tiles;
-static const tiles floats = { "matmul_tile", tile_list, sizeof tile_list / sizeof *tile_list },
-                   integers = { "matmul_tile8", tile8_list, sizeof tile8_list / sizeof *tile8_list };
-
-static uint32_t tile_threads(const uint32_t *p)
+// Eight words of quants an element of a side, one of padding, and the scales.
+static uint32_t integer_words(const uint32_t *p)
 {
-    return p[TILE_M] / p[TM] * (p[TILE_N] / p[TN]);
+    return p[HN__TILE_M] * (9 + 1) + p[HN__TILE_N] * (9 + 4);
 }
 
-static bool tile_fits(const tiles *t, const uint32_t *p, const hn_device_info *info)
-{
-    const uint32_t words = t == &integers ? p[TILE_M] * (9 + 1) + p[TILE_N] * (9 + 4)
-                                       : p[BUFFERS] * p[DEPTH] * (p[TILE_M] + p[TILE_N] + 8);
-
-    return tile_threads(p) <= info->max_invocations && 4 * words <= info->max_shared_bytes;
-}
-
-// Of any kernel whose first parameters are a tile.
-static int64_t tile_groups(const dims *d, const uint32_t *p)
-{
-    return d->batch * hn__pieces(d->m, p[TILE_M]) * hn__pieces(d->n, p[TILE_N]);
-}
-
-// The largest tile that gives a GPU enough workgroups and is not mostly beyond the edge.
-static int best_tile(const tiles *t, const dims *d, const hn_device_info *info)
-{
-    int best = -1;
-
-    for (int i = 0; i < t->n; i++) {
-        const uint32_t *p = t->list[i];
-        if (!tile_fits(t, p, info))
-            continue;
-        best = i;
-        if (p[TILE_M] < 2 * d->m && p[TILE_N] < 2 * d->n && tile_groups(d, p) >= hn__enough_groups(info))
-            break;
-    }
-    return best;
-}
-
-// Parts of k that make up for workgroups that are missing; 1 where k is short.
-static uint32_t parts_of(const dims *d, const uint32_t *p, const hn_device_info *info)
-{
-    const int64_t want = hn__enough_groups(info) / tile_groups(d, p);
-    const uint32_t parts = want >= 8 && d->k >= 2048 ? 16 : want >= 2 && d->k >= 512 ? 4 : 1;
-
-    return parts < p[PARTS] ? parts : p[PARTS];
-}
-
-static int add_tile(const char *kernel, hn__variant out[], int n, const uint32_t *p, uint32_t parts)
-{
-    hn__variant *v = &out[n];
-
-    *v = (hn__variant){ kernel, N_TILE, { 0 } };
-    memcpy(v->param, p, N_TILE * sizeof *p);
-    v->param[PARTS] = parts;
-    return n + 1;
-}
-
-// Whether k may be cut into so many parts, of at most `most`: where workgroups are few, whatever k is,
-// since the self-test's products are short.
-static bool takes_parts(const dims *d, const uint32_t *p, uint32_t parts, uint32_t most,
-                        const hn_device_info *info)
-{
-    return parts == 1 ||
-           (parts <= most && 2 * tile_groups(d, p) <= hn__enough_groups(info));
-}
-
-// All tiles, the best guess first.
-static int tile_variants(const tiles *t, const dims *d, const hn_device_info *info,
-                         hn__variant out[], int n)
-{
-    static const uint32_t parts[] = { 1, 4, 16 };
-    const int best = best_tile(t, d, info);
-    const uint32_t best_parts = best < 0 ? 1 : parts_of(d, t->list[best], info);
-
-    if (best >= 0)
-        n = add_tile(t->kernel, out, n, t->list[best], best_parts);
-    for (int i = 0; i < t->n; i++) {
-        const uint32_t *p = t->list[i];
-        for (int k = 0; k < 3 && tile_fits(t, p, info); k++)
-            if (takes_parts(d, p, parts[k], p[PARTS], info) && (i != best || parts[k] != best_parts))
-                n = add_tile(t->kernel, out, n, p, parts[k]);
-    }
-    return n;
-}
+static const hn__tiles floats = { "matmul_tile", sizeof float_list / sizeof *float_list, float_list,
+                                  hn__tile_words },
+                       integers = { "matmul_tile8", sizeof integer_list / sizeof *integer_list,
+                                    integer_list, integer_words };
 
 // The epilogue of sums that were made in parts.
 static void launch_join(const hn__inst *n, hn__launch *l, const hn__dispatch *parts)
@@ -161,26 +86,27 @@ static void launch_tile(const hn__inst *n, hn__launch *l)
 {
     const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
+    const hn__tile_dims t = tile_dims(&d);
     hn__dispatch *k = hn__matmul_dispatch(n, l, l->variant.kernel);
 
-    k->spec[0] = tile_threads(p);
+    k->spec[0] = hn__tile_threads(p);
     if (!strcmp(k->kernel, integers.kernel)) {
-        const uint32_t spec[] = { p[TILE_M], p[TILE_N], p[TM], p[TN] };
+        const uint32_t spec[] = { p[HN__TILE_M], p[HN__TILE_N], p[HN__TILE_TM], p[HN__TILE_TN] };
         memcpy(&k->spec[1], spec, sizeof spec);
         k->n_spec = 5;
     } else {
-        memcpy(&k->spec[1], p, PARTS * sizeof *p);
-        k->spec[1 + PARTS] = hn__matmul_layout(n);
-        k->n_spec = 2 + PARTS;
+        memcpy(&k->spec[1], p, HN__TILE_PARTS * sizeof *p);
+        k->spec[1 + HN__TILE_PARTS] = hn__matmul_layout(n);
+        k->n_spec = 2 + HN__TILE_PARTS;
     }
-    launch_parts(n, l, k, tile_groups(&d, p), p[PARTS]);
+    launch_parts(n, l, k, hn__tile_groups(&t, p), p[HN__TILE_PARTS]);
 }
 
 // ---- cooperative matrices ------------------------------------------------------------------
 
 // The constants of matmul_coop, the subgroup's size and into how many parts k is cut; in the list, at
 // most.
-enum { WARPS_M = 2, WARPS_N, COOP_BUFFERS, COOP_PARTS, MAT_M, MAT_N, MAT_K, SUBGROUP, N_COOP };
+enum { TILE_M, TILE_N, WARPS_M, WARPS_N, COOP_BUFFERS, COOP_PARTS, MAT_M, MAT_N, MAT_K, SUBGROUP, N_COOP };
 static const uint32_t coop_list[][COOP_PARTS + 1] = {
     { 128, 128, 2, 4, 2, 4 }, { 128, 128, 2, 2, 1, 1 }, { 128, 64, 2, 2, 2, 1 },
     { 64, 64, 2, 2, 2, 16 },  { 32, 32, 1, 1, 2, 1 },   { 256, 128, 4, 2, 1, 1 },
@@ -253,18 +179,18 @@ static int coop_sizes(const hn_device_info *info, hn_matrix_size out[COOP_SIZES]
 }
 
 // Adds a tile of a size, with k whole and in parts.
-static int add_coop(const char *kernel, const dims *d, const uint32_t *tile, const hn_matrix_size *m,
+static int add_coop(const char *kernel, const hn__tile_dims *d, const uint32_t *tile, const hn_matrix_size *m,
                     const hn_device_info *info, hn__variant out[], int n)
 {
     for (uint32_t parts = 1; parts <= 16; parts *= 4)
-        if (takes_parts(d, tile, parts, tile[COOP_PARTS], info) &&
+        if (hn__tile_takes_parts(d, tile, parts, tile[COOP_PARTS], info) &&
             coop_of(kernel, tile, m, info, &out[n]))
             out[n++].param[COOP_PARTS] = parts;
     return n;
 }
 
 // The largest tile that gives enough workgroups first.
-static int coop_variants(const char *kernel, const dims *d, const hn_device_info *info,
+static int coop_variants(const char *kernel, const hn__tile_dims *d, const hn_device_info *info,
                          hn__variant out[], int n)
 {
     hn_matrix_size size[COOP_SIZES];
@@ -274,7 +200,7 @@ static int coop_variants(const char *kernel, const dims *d, const hn_device_info
         for (int i = 0; i < N_COOPS; i++)
             n = add_coop(kernel, d, coop_list[i], &size[s], info, out, n);
     int best = first;
-    while (best + 1 < n && tile_groups(d, out[best].param) < hn__enough_groups(info) &&
+    while (best + 1 < n && hn__tile_groups(d, out[best].param) < hn__enough_groups(info) &&
            out[best + 1].param[TILE_M] <= out[best].param[TILE_M])
         best++;
     if (n > first)
@@ -286,6 +212,7 @@ static void launch_coop(const hn__inst *n, hn__launch *l)
 {
     const uint32_t *p = l->variant.param;
     const dims d = hn__matmul_dims_of(n);
+    const hn__tile_dims t = tile_dims(&d);
     hn__dispatch *k = hn__matmul_dispatch(n, l, l->variant.kernel);
 
     k->spec[0] = p[WARPS_M] * p[WARPS_N] * p[SUBGROUP];
@@ -295,20 +222,21 @@ static void launch_coop(const hn__inst *n, hn__launch *l)
     k->spec[9] = hn__matmul_layout(n);
     k->n_spec = 10;
     k->subgroup = l->device->subgroup_min ? p[SUBGROUP] : 0;
-    launch_parts(n, l, k, tile_groups(&d, p), p[COOP_PARTS]);
+    launch_parts(n, l, k, hn__tile_groups(&t, p), p[COOP_PARTS]);
 }
 
 int hn__matmul_gpu_variants(const hn__inst *n, const hn_device_info *info, hn__variant out[])
 {
     const dims d = hn__matmul_dims_of(n);
+    const hn__tile_dims t = tile_dims(&d);
     int count = hn__matmul_few_variants(n, info, out);
 
     const char *coop = count ? NULL : coop_kernel(n, info);
     if (coop)
-        count = coop_variants(coop, &d, info, out, count);
+        count = coop_variants(coop, &t, info, out, count);
     if (d.m > 8 && hn__is_quantised(n->in[0].dtype) && (info->features & HN_FEATURE_INT_DOT))
-        count = tile_variants(&integers, &d, info, out, count);
-    return tile_variants(&floats, &d, info, out, count);
+        count = hn__tile_variants(&integers, &t, info, out, count);
+    return hn__tile_variants(&floats, &t, info, out, count);
 }
 
 void hn__matmul_gpu_launch(const hn__inst *n, hn__launch *l)
