@@ -89,11 +89,12 @@ void main()
     const bool whole = HAS_RUNS != 0u && inner;
 
 #ifdef HN_PAIRS
-    if (inner && (from | p.k_step) % 4u == 0u && p.step == 1u) {
+    const bool pairs = HAS_RUNS == 0u && inner;
+    if (pairs && (from | p.k_step) % 4u == 0u && p.step == 1u) {
         copy_runs_across(from, to);
         return;
     }
-    if (inner && (from | p.step) % 4u == 0u && p.k_step == 1u) {
+    if (pairs && (from | p.step) % 4u == 0u && p.k_step == 1u) {
         copy_runs_along(from, to);
         return;
     }
