@@ -38,7 +38,7 @@ uvec2 place_of(uint binding, uint i, uint shift)
 
 // Neighbours from `first` on, one a lane. The compiler makes one load of what looks like many: the
 // lanes' numbers are constants to it, and the elements lie side by side.
-#define RUN_OF_LANES(v, load, from, first)                                                           \
+#define RUN_OF_LANES(v, load, from, first)                                                        \
     float v = load(from.v, first);                                                                \
     [[unroll]] for (uint lane = 1u; lane < gl_WorkGroupSize.x; lane++) {                          \
         const float other = load(from.v, (first) + lane);                                         \
